@@ -1,0 +1,1 @@
+//! Completed steps become units and a price.

@@ -1,0 +1,1 @@
+//! An archive of clips, masks and captions becomes examples.

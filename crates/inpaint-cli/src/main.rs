@@ -1,0 +1,2 @@
+//! The command inpaint: train and check.
+fn main() {}

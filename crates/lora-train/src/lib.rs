@@ -1,0 +1,1 @@
+//! Latent examples become a LoRA, on burn.

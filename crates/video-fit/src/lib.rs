@@ -1,0 +1,1 @@
+//! Any clip becomes frames in the bucket, and frames become mp4.

@@ -1,0 +1,2 @@
+//! Chores of this workspace: set-up, train, test, tidy, golden.
+fn main() {}

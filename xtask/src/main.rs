@@ -1,2 +1,74 @@
-//! Chores of this workspace: set-up, train, test, tidy, golden.
-fn main() {}
+//! Chores of this workspace: set-up, train, test, tidy, golden. `cargo xtask` alone lists them.
+//!
+//! This crate depends on nothing, so that it builds where FFmpeg is missing and can install it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
+
+mod command;
+mod files;
+mod layers;
+mod probe;
+mod setup;
+mod steps;
+mod tidy;
+mod tree;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use command::{Failure, cargo_run, replace};
+
+const HELP: &str = "\
+cargo xtask CHORE
+
+  setup                  install what the build needs: FFmpeg's development packages, libclang, pkg-config
+  train [ARGS]           set-up, then `inpaint train ARGS`; without ARGS the demo on the tiny model, into out/
+  test                   set-up, then everything that CI runs
+  tidy                   check the layers of the crates and the files of the tree
+  golden [DIR] [--json]  compare with golden numbers; DIR is tests/golden of the workspace unless given
+  help                   this list";
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    match chore(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn chore(args: &[OsString]) -> Result<(), Failure> {
+    let Some((name, rest)) = args.split_first() else {
+        println!("{HELP}");
+        return Ok(());
+    };
+    match name.to_string_lossy().as_ref() {
+        "help" | "--help" | "-h" => println!("{HELP}"),
+        "setup" => setup::setup()?,
+        "train" => train(rest)?,
+        "test" => steps::test()?,
+        "tidy" => tidy::tidy()?,
+        "golden" => golden(rest)?,
+        other => return Err(Failure::usage(format!("there is no chore `{other}`\n\n{HELP}"))),
+    }
+    Ok(())
+}
+
+fn train(args: &[OsString]) -> Result<(), Failure> {
+    setup::setup()?;
+    let mut command = cargo_run("inpaint-cli", "inpaint");
+    command.arg("train").args(args);
+    replace(command)
+}
+
+fn golden(args: &[OsString]) -> Result<(), Failure> {
+    setup::setup()?;
+    let mut command = cargo_run("tests", "golden");
+    if args.iter().all(|arg| arg.to_string_lossy().starts_with('-')) {
+        command.arg(steps::default_golden());
+    }
+    command.args(args);
+    replace(command)
+}

@@ -1,1 +1,35 @@
-//! LTX-2.3, video stream: transformer, video VAE, text encoder and checkpoint files, on burn.
+//! LTX-2.3 as published, video stream: transformer, video VAE, text encoder and checkpoint files, on burn.
+//!
+//! Open a [`Checkpoint`], read a component from it, run it. A component takes its configuration from the file's
+//! metadata and its weights by their published keys; tiny and real checkpoints go the same way. The device is a
+//! value that the caller passes down.
+//!
+//! Shapes: B batch, T video tokens, S context tokens, D inner width, H heads, d = D / H; `F' H' W'` latent cells.
+//!
+//! This crate knows no datasets, no images and no video files.
+
+mod attention;
+mod checkpoint;
+mod config;
+mod error;
+mod gated_attention;
+mod linear;
+mod lora;
+mod norm;
+mod rope;
+mod settings;
+mod text;
+mod timestep;
+mod transformer;
+mod vae;
+mod weights;
+
+pub use checkpoint::Checkpoint;
+pub use config::TransformerConfig;
+pub use error::{ModelError, Setting, WeightFaults};
+pub use lora::{AttentionLora, BlockLora, LORA_TARGETS, LoraPair, TransformerLora};
+pub use rope::{Positions, Rope, rope_frequencies};
+pub use text::*;
+pub use timestep::{AdaLayerNormSingle, TokenTimesteps, sinusoid};
+pub use transformer::{Block, Conditions, Transformer, TransformerInput};
+pub use vae::*;

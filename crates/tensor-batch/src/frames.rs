@@ -73,6 +73,9 @@ impl LatentFrames {
 pub struct FrameRate(f64);
 
 impl FrameRate {
+    /// The rate where none is given: 24 frames per second.
+    pub const DEFAULT: Self = Self(24.0);
+
     /// `fps` frames per second.
     ///
     /// # Errors

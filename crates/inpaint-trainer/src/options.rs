@@ -1,0 +1,193 @@
+//! Training options beyond the request.
+
+use serde_json::Value;
+
+use crate::{
+    RequestError,
+    request::{Choice, Fields, Float, Int, Table, object, read_strictly, table},
+};
+
+/// How the learning rate runs over the steps. Parameters are the reference's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheduler {
+    /// The same rate at every step.
+    Constant,
+    /// Falls to a tenth, in a straight line.
+    Linear,
+    /// Falls to 0 along half a cosine.
+    Cosine,
+    /// Four cosines, each from the full rate to 5e-5.
+    CosineWithRestarts,
+    /// Falls to 0 along a power, which is 1.
+    Polynomial,
+    /// Falls to a tenth in the middle of the run.
+    Step,
+}
+
+const SCHEDULERS: &[(&str, Scheduler)] = &[
+    ("constant", Scheduler::Constant),
+    ("linear", Scheduler::Linear),
+    ("cosine", Scheduler::Cosine),
+    ("cosine_with_restarts", Scheduler::CosineWithRestarts),
+    ("polynomial", Scheduler::Polynomial),
+    ("step", Scheduler::Step),
+];
+
+/// How noise levels are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimestepSampler {
+    /// A logit-normal distribution whose middle moves with the number of tokens.
+    ShiftedLogitNormal,
+    /// Every noise level alike.
+    Uniform,
+}
+
+const SAMPLERS: &[(&str, TimestepSampler)] =
+    &[("shifted_logit_normal", TimestepSampler::ShiftedLogitNormal), ("uniform", TimestepSampler::Uniform)];
+
+table! {
+    pub(crate) struct OptionFields: "training option" {
+        /// How the learning rate runs over the steps.
+        scheduler: Scheduler = Choice { default: Scheduler::Constant, of: SCHEDULERS };
+        /// Samples whose gradients make one step.
+        accumulation: u32 = Int { default: 1, min: 1, max: 64 };
+        /// The norm that all gradients together are clipped to; 0: no clipping.
+        max_grad_norm: f64 = Float { default: 1.0, min: 0.0, max: f64::INFINITY };
+        /// The optimiser's decoupled weight decay.
+        weight_decay: f64 = Float { default: 0.01, min: 0.0, max: 1.0 };
+        /// Seeds order, noise and initial weights.
+        seed: u64 = Int { default: 42, min: 0, max: u64::MAX };
+        /// How noise levels are drawn.
+        timestep_sampler: TimestepSampler =
+            Choice { default: TimestepSampler::ShiftedLogitNormal, of: SAMPLERS };
+    }
+}
+
+/// Training options beyond the request.
+///
+/// | option | default | range |
+/// |---|---|---|
+/// | `scheduler` | `constant` | `constant`, `linear`, `cosine`, `cosine_with_restarts`, `polynomial`, `step` |
+/// | `accumulation` | 1 | 1 to 64 samples a step |
+/// | `max_grad_norm` | 1.0 | from 0, which means no clipping |
+/// | `weight_decay` | 0.01 | 0 to 1 |
+/// | `seed` | 42 | 64 bits |
+/// | `timestep_sampler` | `shifted_logit_normal` | `shifted_logit_normal`, `uniform` |
+///
+/// The reference trainer's own scheduler is `linear`; the default here is `constant`, because the request gives one
+/// learning rate and no decay, and the losses of short and long runs can then be compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainOptions(OptionFields);
+
+impl TrainOptions {
+    /// Reads options from an object of them; each may be missing.
+    ///
+    /// # Errors
+    /// All faults: values outside their range and names that are no options.
+    pub fn from_json(options: &Value) -> Result<Self, RequestError> {
+        let fields = object(options).and_then(read_strictly::<OptionFields, Fields>);
+        fields.map(Self).map_err(RequestError::in_body)
+    }
+
+    /// All options, defaults too; [`from_json`](Self::from_json) gives them back.
+    pub fn to_json(&self) -> Value {
+        Value::Object(self.0.write())
+    }
+
+    /// How the learning rate runs over the steps.
+    pub fn scheduler(&self) -> Scheduler {
+        self.0.scheduler
+    }
+
+    /// Samples whose gradients make one step, 1 to 64.
+    pub fn accumulation(&self) -> u32 {
+        self.0.accumulation
+    }
+
+    /// The norm that all gradients together are clipped to; none: no clipping.
+    pub fn max_grad_norm(&self) -> Option<f64> {
+        Some(self.0.max_grad_norm).filter(|norm| *norm > 0.0)
+    }
+
+    /// The optimiser's decoupled weight decay, 0 to 1.
+    pub fn weight_decay(&self) -> f64 {
+        self.0.weight_decay
+    }
+
+    /// Seeds order, noise and initial weights.
+    pub fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
+    /// How noise levels are drawn.
+    pub fn timestep_sampler(&self) -> TimestepSampler {
+        self.0.timestep_sampler
+    }
+}
+
+impl From<OptionFields> for TrainOptions {
+    fn from(fields: OptionFields) -> Self {
+        Self(fields)
+    }
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self(OptionFields {
+            scheduler: Scheduler::Constant,
+            accumulation: 1,
+            max_grad_norm: 1.0,
+            weight_decay: 0.01,
+            seed: 42,
+            timestep_sampler: TimestepSampler::ShiftedLogitNormal,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::request::check_bounds;
+
+    #[test]
+    fn no_options_are_the_default_options() {
+        assert_eq!(TrainOptions::from_json(&json!({})), Ok(TrainOptions::default()));
+    }
+
+    #[test]
+    fn options_read_what_they_write() {
+        let json = json!({
+            "scheduler": "cosine_with_restarts", "accumulation": 4, "max_grad_norm": 0.0, "weight_decay": 1.0,
+            "seed": u64::MAX, "timestep_sampler": "uniform",
+        });
+        let options = TrainOptions::from_json(&json).unwrap();
+        assert_eq!(options.to_json(), json);
+        assert_eq!((options.max_grad_norm(), options.seed()), (None, u64::MAX));
+    }
+
+    #[test]
+    fn every_option_is_accepted_up_to_its_bounds_and_not_beyond() {
+        check_bounds(&OptionFields::properties(), |name, value| {
+            TrainOptions::from_json(&json!({ name: value }))
+                .map_err(|error| Box::new(error.details()[0].clone()))
+        });
+    }
+
+    #[test]
+    fn faults_are_reported_together_and_fields_of_the_request_are_named_as_such() {
+        let wrong = json!({"seed": 1.5, "weight_decay": "0.1", "acumulation": 2, "rank": 8});
+        let error = TrainOptions::from_json(&wrong).unwrap_err();
+        let lines: Vec<String> = error.details().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "acumulation: unknown training option, the nearest known name is `accumulation`",
+                "rank: a field of the request, not a training option",
+                "weight_decay: must be a number, found \"0.1\"",
+                "seed: must be a whole number, found 1.5",
+            ],
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! The attention and feed-forward layers that transformer and text connector share.
+
+use burn::tensor::{Tensor, activation};
+
+use crate::{
+    attention::{attention, merge_heads, split_heads},
+    linear::Linear,
+    lora::AttentionLora,
+    norm::rms_norm,
+    rope::Rope,
+    weights::Weights,
+};
+
+/// Epsilon of the norms of q and k.
+const QK_NORM_EPS: f64 = 1e-6;
+
+/// What an attention attends to, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AttentionKind {
+    /// `softmax(q k^T) v`.
+    Full,
+    /// The perturbation of spatio-temporal guidance: `v` itself, q and k are not computed.
+    ValueOnly,
+}
+
+/// Attention with RMS-normalised q and k, and a sigmoid gate for each head.
+#[derive(Debug, Clone)]
+pub(crate) struct GatedAttention {
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    q_norm: Tensor<1>,
+    k_norm: Tensor<1>,
+    to_gate_logits: Linear,
+    to_out_0: Linear,
+    heads: usize,
+}
+
+impl GatedAttention {
+    /// `width` D of queries, `context_width` of keys and values.
+    pub(crate) fn read(weights: &Weights, width: usize, context_width: usize, heads: usize) -> Self {
+        Self {
+            to_q: Linear::read(&weights.at("to_q"), width, width),
+            to_k: Linear::read(&weights.at("to_k"), context_width, width),
+            to_v: Linear::read(&weights.at("to_v"), context_width, width),
+            q_norm: weights.at("q_norm").tensor("weight", [width]),
+            k_norm: weights.at("k_norm").tensor("weight", [width]),
+            to_gate_logits: Linear::read(&weights.at("to_gate_logits"), width, heads),
+            to_out_0: Linear::read(&weights.at("to_out.0"), width, width),
+            heads,
+        }
+    }
+
+    /// `x` `[B, T, D]` attends to `context` `[B, S, C]`; `bias` is broadcastable to `[B, H, T, S]`.
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        context: Tensor<3>,
+        rope: Option<&Rope>,
+        bias: Option<Tensor<4>>,
+        lora: Option<&AttentionLora>,
+        kind: AttentionKind,
+    ) -> Tensor<3> {
+        let v = self.to_v.forward_with(context.clone(), lora.map(|l| &l.to_v)); // [B, S, D]
+        let attended = match kind {
+            AttentionKind::ValueOnly => split_heads(v, self.heads),
+            AttentionKind::Full => {
+                let (q, k) = self.queries_and_keys(x.clone(), context, rope, lora);
+                attention(q, k, split_heads(v, self.heads), bias, None) // [B, H, T, d]
+            }
+        };
+        let gate = activation::sigmoid(self.to_gate_logits.forward(x)).mul_scalar(2.0); // [B, T, H]
+        let gated = attended * gate.swap_dims(1, 2).unsqueeze_dim(3); // [B, H, T, d]
+        self.to_out_0.forward_with(merge_heads(gated), lora.map(|l| &l.to_out_0))
+    }
+
+    fn queries_and_keys(
+        &self,
+        x: Tensor<3>,
+        context: Tensor<3>,
+        rope: Option<&Rope>,
+        lora: Option<&AttentionLora>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let q = self.to_q.forward_with(x, lora.map(|l| &l.to_q));
+        let k = self.to_k.forward_with(context, lora.map(|l| &l.to_k));
+        let heads = |x: Tensor<3>, weight: &Tensor<1>| {
+            // The mean runs over all heads together, before the split.
+            let x = split_heads(rms_norm(x, QK_NORM_EPS) * weight.clone().unsqueeze(), self.heads);
+            match rope {
+                Some(rope) => rope.apply(x),
+                None => x,
+            }
+        };
+        (heads(q, &self.q_norm), heads(k, &self.k_norm))
+    }
+}
+
+/// `net.2(gelu_tanh(net.0.proj(x)))`, four times as wide inside.
+#[derive(Debug, Clone)]
+pub(crate) struct FeedForward {
+    net_0_proj: Linear,
+    net_2: Linear,
+}
+
+impl FeedForward {
+    pub(crate) fn read(weights: &Weights, width: usize) -> Self {
+        Self {
+            net_0_proj: Linear::read(&weights.at("net.0.proj"), width, 4 * width),
+            net_2: Linear::read(&weights.at("net.2"), 4 * width, width),
+        }
+    }
+
+    /// `[B, T, D]` to `[B, T, D]`.
+    pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.net_2.forward(activation::gelu_approximate(self.net_0_proj.forward(x)))
+    }
+}

@@ -1,0 +1,46 @@
+//! A linear layer in the checkpoint's own layout.
+
+use burn::tensor::Tensor;
+
+use crate::{lora::LoraPair, weights::Weights};
+
+/// `y = x W^T + b`, with `weight` `[out, in]` as PyTorch stores it, so that loading is a plain copy.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+}
+
+impl Linear {
+    pub(crate) fn read(weights: &Weights, inputs: usize, outputs: usize) -> Self {
+        let bias = Some(weights.tensor("bias", [outputs]));
+        Self { weight: weights.tensor("weight", [outputs, inputs]), bias }
+    }
+
+    pub(crate) fn read_without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Self {
+        Self { weight: weights.tensor("weight", [outputs, inputs]), bias: None }
+    }
+
+    /// `[.., in]` to `[.., out]`.
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_with(x, None)
+    }
+
+    /// The same with a low-rank branch beside the frozen weight, which is never materialised:
+    /// `y = x W^T + b + s (x A^T) B^T`.
+    pub(crate) fn forward_with<const D: usize>(&self, x: Tensor<D>, lora: Option<&LoraPair>) -> Tensor<D> {
+        let mut shape = x.dims();
+        let inputs = shape[D - 1];
+        let rows = shape[..D - 1].iter().product();
+        let x: Tensor<2> = x.reshape([rows, inputs]);
+        let mut y = x.clone().matmul(self.weight.clone().transpose());
+        if let Some(bias) = &self.bias {
+            y = y + bias.clone().unsqueeze();
+        }
+        if let Some(lora) = lora {
+            y = y + lora.branch(x);
+        }
+        shape[D - 1] = y.dims()[1];
+        y.reshape(shape)
+    }
+}

@@ -1,0 +1,257 @@
+//! The transformer, video stream only.
+
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::{
+    BlockLora, Checkpoint, ModelError, Rope, TransformerConfig, TransformerLora,
+    gated_attention::{AttentionKind, FeedForward, GatedAttention},
+    linear::Linear,
+    norm::{layer_norm, rms_norm},
+    timestep::{AdaLayerNormSingle, Modulation, TokenTimesteps},
+    weights::Weights,
+};
+
+const PREFIX: &str = "model.diffusion_model.";
+
+/// The video stream's families of keys; the audio stream's lie beside them and are never read.
+const FAMILIES: [&str; 10] = [
+    "patchify_proj",
+    "adaln_single",
+    "prompt_adaln_single",
+    "scale_shift_table",
+    "proj_out",
+    "transformer_blocks.*.scale_shift_table",
+    "transformer_blocks.*.prompt_scale_shift_table",
+    "transformer_blocks.*.attn1",
+    "transformer_blocks.*.attn2",
+    "transformer_blocks.*.ff",
+];
+
+/// What the transformer sees in one forward pass.
+#[derive(Debug, Clone)]
+pub struct TransformerInput<'a> {
+    /// Latent tokens, noised where they are generated, `[B, T, 128]`.
+    pub latents: Tensor<3>,
+    /// The timestep of every token: sigma, or 0 where the token is kept.
+    pub timesteps: &'a TokenTimesteps,
+    /// The noise level of every sample, `[B]`; it modulates the prompt.
+    pub sigma: &'a [f32],
+    /// The connector's output, `[B, S, C]`.
+    pub context: Tensor<3>,
+    /// 1 where the context may be attended to, `[B, S]`; all of it if none.
+    pub context_mask: Option<Tensor<2>>,
+    /// Rotary table of the tokens' positions.
+    pub rope: &'a Rope,
+}
+
+/// LTX-2.3's transformer.
+#[derive(Debug, Clone)]
+pub struct Transformer {
+    config: TransformerConfig,
+    device: Device,
+    patchify_proj: Linear,
+    adaln_single: AdaLayerNormSingle,
+    prompt_adaln_single: AdaLayerNormSingle,
+    transformer_blocks: Vec<Block>,
+    scale_shift_table: Tensor<2>,
+    proj_out: Linear,
+}
+
+impl Transformer {
+    /// Reads the video stream of `checkpoint` onto `device`, in float32.
+    ///
+    /// # Errors
+    /// If the checkpoint is of another generation, or its tensors do not fit its configuration.
+    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, ModelError> {
+        let config = TransformerConfig::of(checkpoint)?;
+        checkpoint.read(PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
+    }
+
+    fn read(weights: &Weights, config: &TransformerConfig) -> Self {
+        let width = config.inner_dim();
+        let block = |i| Block::read(&weights.at(format_args!("transformer_blocks.{i}")), config);
+        Self {
+            config: config.clone(),
+            device: weights.device().clone(),
+            patchify_proj: Linear::read(&weights.at("patchify_proj"), config.in_channels, width),
+            adaln_single: AdaLayerNormSingle::read(&weights.at("adaln_single"), width, 9),
+            prompt_adaln_single: AdaLayerNormSingle::read(&weights.at("prompt_adaln_single"), width, 2),
+            transformer_blocks: (0..config.num_layers).map(block).collect(),
+            scale_shift_table: weights.tensor("scale_shift_table", [2, width]),
+            proj_out: Linear::read(&weights.at("proj_out"), width, config.in_channels),
+        }
+    }
+
+    /// The numbers of this model.
+    pub fn config(&self) -> &TransformerConfig {
+        &self.config
+    }
+
+    /// Where this model is.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The blocks, in order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.transformer_blocks
+    }
+
+    /// The embedding of token timesteps.
+    pub fn adaln_single(&self) -> &AdaLayerNormSingle {
+        &self.adaln_single
+    }
+
+    /// The embedding of the sample's sigma, which modulates the prompt.
+    pub fn prompt_adaln_single(&self) -> &AdaLayerNormSingle {
+        &self.prompt_adaln_single
+    }
+
+    /// The predicted velocity `noise - clean`, `[B, T, 128]`.
+    ///
+    /// `perturbed` are the blocks whose self-attention is replaced by its values (spatio-temporal guidance).
+    pub fn forward(
+        &self,
+        input: &TransformerInput<'_>,
+        lora: Option<&TransformerLora>,
+        perturbed: &[usize],
+    ) -> Tensor<3> {
+        let conditions = self.conditions(input);
+        let mut x = self.embed(input.latents.clone());
+        for (i, block) in self.transformer_blocks.iter().enumerate() {
+            let lora = lora.map(|lora| &lora.transformer_blocks[i]);
+            x = block.run(x, &conditions, lora, perturbed.contains(&i), &mut |_, _| ());
+        }
+        self.project(x, &conditions)
+    }
+
+    /// What every block needs and none changes.
+    pub fn conditions<'a>(&self, input: &TransformerInput<'a>) -> Conditions<'a> {
+        let scale = self.config.timestep_scale_multiplier;
+        let scaled: Vec<f32> = input.sigma.iter().map(|sigma| sigma * scale as f32).collect();
+        let (prompt, _) = self.prompt_adaln_single.forward(&scaled, &self.device);
+        Conditions {
+            modulation: Modulation::new(&self.adaln_single, input.timesteps, scale, &self.device),
+            prompt: prompt.reshape([input.sigma.len(), 2, self.config.inner_dim()]),
+            context: input.context.clone(),
+            bias: input.context_mask.clone().map(additive),
+            rope: input.rope,
+        }
+    }
+
+    /// Latent tokens `[B, T, 128]` to the residual stream `[B, T, D]`.
+    pub fn embed(&self, latents: Tensor<3>) -> Tensor<3> {
+        self.patchify_proj.forward(latents)
+    }
+
+    /// The residual stream after the last block `[B, T, D]` to the velocity `[B, T, 128]`.
+    pub fn project(&self, x: Tensor<3>, conditions: &Conditions<'_>) -> Tensor<3> {
+        let shift = conditions.modulation.embedded(&self.scale_shift_table, 0);
+        let scale = conditions.modulation.embedded(&self.scale_shift_table, 1);
+        self.proj_out.forward(layer_norm(x, self.config.norm_eps) * (scale + 1.0) + shift)
+    }
+}
+
+/// 0 where `mask` `[B, S]` is 1, the lowest finite number where it is 0; `[B, 1, 1, S]`.
+fn additive(mask: Tensor<2>) -> Tensor<4> {
+    let lowest = match mask.dtype() {
+        DType::BF16 => f64::from(half::bf16::MIN),
+        _ => f64::from(f32::MIN),
+    };
+    mask.mul_scalar(-1.0).add_scalar(1.0).mul_scalar(lowest).unsqueeze_dims(&[1, 2])
+}
+
+/// What every block of a forward pass needs: modulation of tokens and prompt, context, positions.
+#[derive(Debug, Clone)]
+pub struct Conditions<'a> {
+    modulation: Modulation,
+    /// `[B, 2, D]`: shift and scale of the context.
+    prompt: Tensor<3>,
+    context: Tensor<3>,
+    bias: Option<Tensor<4>>,
+    rope: &'a Rope,
+}
+
+/// One block of the video stream.
+#[derive(Debug, Clone)]
+pub struct Block {
+    scale_shift_table: Tensor<2>,
+    prompt_scale_shift_table: Tensor<2>,
+    attn1: GatedAttention,
+    attn2: GatedAttention,
+    ff: FeedForward,
+    norm_eps: f64,
+}
+
+impl Block {
+    fn read(weights: &Weights, config: &TransformerConfig) -> Self {
+        let (width, heads) = (config.inner_dim(), config.num_attention_heads);
+        Self {
+            scale_shift_table: weights.tensor("scale_shift_table", [9, width]),
+            prompt_scale_shift_table: weights.tensor("prompt_scale_shift_table", [2, width]),
+            attn1: GatedAttention::read(&weights.at("attn1"), width, width, heads),
+            attn2: GatedAttention::read(&weights.at("attn2"), width, config.cross_attention_dim, heads),
+            ff: FeedForward::read(&weights.at("ff"), width),
+            norm_eps: config.norm_eps,
+        }
+    }
+
+    /// The residual stream `[B, T, D]` through this block.
+    pub fn forward(&self, x: Tensor<3>, conditions: &Conditions<'_>, lora: Option<&BlockLora>) -> Tensor<3> {
+        self.run(x, conditions, lora, false, &mut |_, _| ())
+    }
+
+    /// The same, showing every intermediate to `observe` under its name in the reference.
+    pub fn forward_observed(
+        &self,
+        x: Tensor<3>,
+        conditions: &Conditions<'_>,
+        observe: &mut dyn FnMut(&'static str, &Tensor<3>),
+    ) -> Tensor<3> {
+        self.run(x, conditions, None, false, observe)
+    }
+
+    fn run(
+        &self,
+        x: Tensor<3>,
+        on: &Conditions<'_>,
+        lora: Option<&BlockLora>,
+        perturbed: bool,
+        observe: &mut dyn FnMut(&'static str, &Tensor<3>),
+    ) -> Tensor<3> {
+        let row = |k| on.modulation.row(&self.scale_shift_table, k); // [B, T, D]
+        let modulated = |n: Tensor<3>, scale, shift| n * (row(scale) + 1.0) + row(shift);
+
+        let n1 = modulated(rms_norm(x.clone(), self.norm_eps), 1, 0);
+        observe("norm1_modulated", &n1);
+        let kind = if perturbed { AttentionKind::ValueOnly } else { AttentionKind::Full };
+        let out = self.attn1.forward(n1.clone(), n1, Some(on.rope), None, lora.map(|l| &l.attn1), kind);
+        observe("attn1_out", &out);
+        let x = x + out * row(2);
+        observe("x_after_self_attn", &x);
+
+        let n2 = rms_norm(x.clone(), self.norm_eps);
+        observe("norm2", &n2);
+        let q_in = modulated(n2, 7, 6);
+        observe("attn2_input", &q_in);
+        let context = self.modulated_context(on); // [B, S, C]
+        observe("attn2_context_modulated", &context);
+        let (lora, bias) = (lora.map(|l| &l.attn2), on.bias.clone());
+        let out = self.attn2.forward(q_in, context, None, bias, lora, AttentionKind::Full);
+        observe("attn2_out", &out);
+        let x = x + out * row(8);
+        observe("x_after_cross_attn", &x);
+
+        let n3 = modulated(rms_norm(x.clone(), self.norm_eps), 4, 3);
+        observe("norm3_modulated", &n3);
+        let out = self.ff.forward(n3);
+        observe("ff_out", &out);
+        x + out * row(5)
+    }
+
+    fn modulated_context(&self, on: &Conditions<'_>) -> Tensor<3> {
+        let prompt = on.prompt.clone() + self.prompt_scale_shift_table.clone().unsqueeze();
+        let (shift, scale) = (prompt.clone().narrow(1, 0, 1), prompt.narrow(1, 1, 1)); // [B, 1, D]
+        on.context.clone() * (scale + 1.0) + shift
+    }
+}

@@ -1,0 +1,92 @@
+//! What is written reads back.
+
+use std::fs;
+
+use ndarray::{Array3, s};
+use tensor_batch::{FrameRate, Size};
+use tempfile::tempdir;
+use video_fit::{Frames, Limits, VideoError, probe, write_mp4};
+
+use crate::{assert_near, first_frame, quarters};
+
+const SIZE: Size = Size { width: 96, height: 64 };
+
+fn quartered(colours: [[u8; 3]; 4]) -> Array3<u8> {
+    Array3::from_shape_fn([64, 96, 3], |(y, x, c)| colours[y / 32 * 2 + x / 48][c])
+}
+
+fn rate(fps: f64) -> FrameRate {
+    FrameRate::new(fps).unwrap()
+}
+
+#[test]
+fn saturated_colours_come_back() {
+    let path = tempdir().unwrap().keep().join("colours.mp4");
+    for colours in [
+        [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]],
+        [[0, 0, 0], [255, 255, 0], [0, 255, 255], [255, 0, 255]],
+        [[192, 64, 32], [16, 128, 240], [128, 128, 128], [250, 200, 5]],
+    ] {
+        write_mp4(&path, SIZE, rate(24.0), vec![quartered(colours); 3]).unwrap();
+        assert_near(quarters(first_frame(&path).view()), colours, 3, "after writing");
+    }
+}
+
+#[test]
+fn rates_are_exact_and_times_even() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("rate.mp4");
+    let ntsc = |base: f64| base * 1000.0 / 1001.0;
+    for (asked, wanted) in [
+        (24.0, 24.0),
+        (25.0, 25.0),
+        (30.0, 30.0),
+        (23.976, ntsc(24.0)),
+        (ntsc(30.0), ntsc(30.0)),
+        (59.94, ntsc(60.0)),
+        (12.5, 12.5),
+        (1e6 / 66667.0, 1e6 / 66667.0),
+    ] {
+        let frames = (0..33u8).map(|i| Array3::from_elem([64, 96, 3], i * 7));
+        write_mp4(&path, SIZE, rate(asked), frames).unwrap();
+        let clip = probe(&path, &Limits::default()).unwrap();
+        assert_eq!((clip.rate.fps(), clip.frames(), clip.size), (wanted, 33, SIZE), "{asked}");
+        assert!(!clip.variable_rate, "{asked}");
+        assert_eq!(clip.times[0], 0.0, "{asked}");
+        assert!((clip.times[32] - 32.0 / wanted).abs() < 1e-3, "{asked}");
+    }
+}
+
+#[test]
+fn every_frame_is_written_in_order() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("order.mp4");
+    let frames: Vec<_> = (0..20u8).map(|i| Array3::from_elem([64, 96, 3], i * 12)).collect();
+    write_mp4(&path, SIZE, rate(8.0), frames.iter().map(|frame| frame.slice(s![.., .., ..]))).unwrap();
+    let shown = Frames::open(&path, &Limits::default()).unwrap().map(|frame| frame.unwrap().pixels[[32, 48, 0]]);
+    for (found, wanted) in shown.zip((0..20u8).map(|i| i * 12)) {
+        assert!(found.abs_diff(wanted) <= 2, "found {found}, wanted {wanted}");
+    }
+    assert_eq!(probe(&path, &Limits::default()).unwrap().frames(), 20);
+}
+
+#[test]
+fn odd_sizes_and_odd_frames_are_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("odd.mp4");
+    for (width, height) in [(95, 64), (96, 63), (0, 64)] {
+        let found = Size { width, height };
+        let error = write_mp4(&path, found, rate(24.0), [quartered([[0; 3]; 4])]).unwrap_err();
+        assert!(matches!(error, VideoError::OddSize { found: odd } if odd == found), "{error}");
+    }
+    let error = write_mp4(&path, SIZE, rate(24.0), [Array3::<u8>::zeros([64, 64, 3])]).unwrap_err();
+    assert!(matches!(error, VideoError::Shape(_)), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a file was left behind");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_an_error() {
+    let folder = tempdir().unwrap();
+    let error = write_mp4(&folder.path().join("no/such/folder.mp4"), SIZE, rate(24.0), [quartered([[9; 3]; 4])]);
+    assert!(matches!(error, Err(VideoError::Ffmpeg { .. })), "{error:?}");
+}

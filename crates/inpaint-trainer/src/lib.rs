@@ -1,9 +1,36 @@
 //! From a training request to a LoRA: the stages composed, with events, cancellation and the outcome.
 
-mod detail;
-mod options;
-mod request;
+#![forbid(unsafe_code)]
 
+mod answer;
+mod clips;
+mod debug_dataset;
+mod detail;
+mod encode;
+mod error;
+mod event;
+mod example;
+mod fetch;
+mod limits;
+mod metrics;
+mod options;
+mod out;
+mod publish;
+mod report;
+mod request;
+mod run;
+mod validation;
+
+pub use answer::{Answer, OutFile, OutFiles};
 pub use detail::{Ctx, Detail, LocPart, RequestError};
+pub use error::RunError;
+pub use event::{Cancel, Event, Stage, Watch};
+pub use example::ExampleError;
+pub use fetch::FetchError;
+pub use limits::Limits;
+pub use lora_train::{StepReport, TrainEvent};
+pub use ltx_model::Device;
 pub use options::{Scheduler, TimestepSampler, TrainOptions};
+pub use report::{ExampleReport, FitReport, Warning};
 pub use request::{Draft, FrameSnap, Location, LocationError, TrainRequest, ValidationSample};
+pub use run::{Outcome, Settings, Survey, check, run};

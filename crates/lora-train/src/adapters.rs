@@ -4,14 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use half::bf16;
-use ltx_model::{BlockLora, LORA_TARGETS, LoraPair, TransformerConfig, TransformerLora};
+use ltx_model::{BlockLora, LORA_TARGETS, LoraPair, TransformerConfig, TransformerLora, to_host};
 use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 use tensor_batch::Rank;
 
-use crate::{
-    random::{Draws, Purpose},
-    step::floats,
-};
+use crate::random::{Draws, Purpose};
 
 /// New adapters: `A` uniform in ±1/sqrt(in) (Kaiming uniform with a = sqrt(5)), `B` zero, alpha equal to the rank.
 pub fn init(config: &TransformerConfig, rank: Rank, seed: u64, device: &Device) -> TransformerLora {
@@ -52,8 +49,12 @@ pub fn to_safetensors(
     let mut tensors: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
     for (module, pair) in lora.modules() {
         let mut push = |factor: &str, tensor: Tensor<2>| {
-            let bytes = floats(tensor.clone()).into_iter().flat_map(|v| bf16::from_f32(v).to_le_bytes());
-            tensors.push((format!("diffusion_model.{module}.{factor}.weight"), tensor.dims(), bytes.collect()));
+            let bytes = to_host(tensor.clone()).0.into_iter().flat_map(|v| bf16::from_f32(v).to_le_bytes());
+            tensors.push((
+                format!("diffusion_model.{module}.{factor}.weight"),
+                tensor.dims(),
+                bytes.collect(),
+            ));
         };
         push("lora_A", pair.lora_a.clone());
         push("lora_B", pair.lora_b.clone() * pair.scale);

@@ -188,7 +188,10 @@ fn bytes_of<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
 type Named<'a> = (&'static str, Dtype, &'a [usize], &'a [u8]);
 
 fn write_tensors<const N: usize>(path: &Path, tensors: [Named<'_>; N]) -> Result<(), CacheError> {
-    let damaged = |e: safetensors::SafeTensorError| CacheError::Damaged { path: path.to_owned(), reason: e.to_string() };
+    let damaged = |e: safetensors::SafeTensorError| CacheError::Damaged {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
     let mut views = HashMap::new();
     for (name, dtype, shape, bytes) in tensors {
         views.insert(name, TensorView::new(dtype, shape.to_vec(), bytes).map_err(damaged)?);
@@ -215,7 +218,10 @@ impl TensorFile {
     fn bytes<const D: usize>(&self, name: &str) -> Result<(Vec<u8>, [usize; D]), CacheError> {
         let file = SafeTensors::deserialize(&self.data).map_err(|e| self.damaged(e))?;
         let view = file.tensor(name).map_err(|e| self.damaged(e))?;
-        let shape = view.shape().try_into().map_err(|_| self.damaged(format!("`{name}` has shape {:?}", view.shape())))?;
+        let shape = view
+            .shape()
+            .try_into()
+            .map_err(|_| self.damaged(format!("`{name}` has shape {:?}", view.shape())))?;
         Ok((view.data().to_vec(), shape))
     }
 
@@ -235,7 +241,8 @@ mod tests {
         let mut keep = Array3::from_elem([2, 1, 2], true);
         keep[[1, 0, 1]] = false;
         let keep = LatentMask::new(Mask::new(keep)).unwrap();
-        let latents = Array4::from_shape_fn([128, 2, 1, 2], |(c, f, _, w)| c as f32 + 0.1 * f as f32 - w as f32);
+        let latents =
+            Array4::from_shape_fn([128, 2, 1, 2], |(c, f, _, w)| c as f32 + 0.1 * f as f32 - w as f32);
         writer.add(&Stem::new("a"), &latents, &keep, 0, FrameRate::new(23.976).unwrap()).unwrap();
         writer.finish(&[Array2::from_elem([4, 3], 0.25)]).unwrap()
     }

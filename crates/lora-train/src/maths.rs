@@ -90,7 +90,8 @@ impl SigmaSampler {
         match *self {
             Self::Uniform { min, max } => (min + (max - min) * draw.u) as f32,
             Self::ShiftedLogitNormal { std, eps, uniform_prob } => {
-                if draw.p > uniform_prob {
+                // In float32, as the reference compares: the edge belongs to the uniform share.
+                if draw.p as f32 > uniform_prob as f32 {
                     stretched_logit_normal(sigma_shift(tokens), std, eps, draw.z) as f32
                 } else {
                     ((1.0 - eps) * draw.u + eps) as f32
@@ -112,37 +113,67 @@ fn stretched_logit_normal(mu: f64, std: f64, eps: f64, z: f64) -> f64 {
 
 /// How the learning rate changes over a run of N optimiser steps.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Scheduler {
     /// `lr`.
     Constant,
-    /// `lr (1 + (0.1 - 1) k / N)`.
-    Linear,
-    /// `lr (1 + cos(pi k / N)) / 2`.
-    Cosine,
-    /// Cosine with period `N // 4`, down to 5e-5.
-    CosineWithRestarts,
-    /// `lr (1 - k / N)`.
-    Polynomial,
-    /// `lr 0.1^(k // (N // 2))`.
-    Step,
+    /// `lr (s + (e - s) k / N)`.
+    Linear {
+        /// s.
+        start_factor: f64,
+        /// e.
+        end_factor: f64,
+    },
+    /// `eta + (lr - eta) (1 + cos(pi k / N)) / 2`.
+    Cosine {
+        /// eta.
+        eta_min: f64,
+    },
+    /// Cosine that starts again after every quarter of the run.
+    CosineWithRestarts {
+        /// The rate at the end of a quarter; a smaller `lr` would rise to it.
+        eta_min: f64,
+    },
+    /// `lr (1 - k / N)^power`.
+    Polynomial {
+        /// The exponent.
+        power: f64,
+    },
+    /// `lr gamma^(k // (N // 2))`.
+    Step {
+        /// The factor at half of the run.
+        gamma: f64,
+    },
 }
 
 impl Scheduler {
+    /// The reference's linear scheduler: down to a tenth.
+    pub const LINEAR: Self = Self::Linear { start_factor: 1.0, end_factor: 0.1 };
+    /// The reference's cosine, down to 0.
+    pub const COSINE: Self = Self::Cosine { eta_min: 0.0 };
+    /// The reference's cosine with restarts, down to 5e-5.
+    pub const COSINE_WITH_RESTARTS: Self = Self::CosineWithRestarts { eta_min: 5e-5 };
+    /// The reference's polynomial, of power 1.
+    pub const POLYNOMIAL: Self = Self::Polynomial { power: 1.0 };
+    /// The reference's step, to a tenth.
+    pub const STEP: Self = Self::Step { gamma: 0.1 };
+
     /// The rate of optimiser step `k` of `n`, counted from 0.
     pub fn learning_rate(self, lr: f64, k: usize, n: usize) -> f64 {
         let progress = k.min(n) as f64 / n.max(1) as f64;
         let cosine = |min: f64, at: f64| min + (lr - min) * (1.0 + (PI * at).cos()) / 2.0;
         match self {
             Self::Constant => lr,
-            Self::Linear => lr * (1.0 + (0.1 - 1.0) * progress),
-            Self::Cosine => cosine(0.0, k as f64 / n.max(1) as f64),
-            Self::CosineWithRestarts => {
-                let period = (n / 4).max(1);
-                cosine(5e-5, (k % period) as f64 / period as f64)
+            Self::Linear { start_factor, end_factor } => {
+                lr * (start_factor + (end_factor - start_factor) * progress)
             }
-            Self::Polynomial => lr * (1.0 - progress),
-            Self::Step => lr * 0.1f64.powi((k / (n / 2).max(1)) as i32),
+            Self::Cosine { eta_min } => cosine(eta_min, k as f64 / n.max(1) as f64),
+            Self::CosineWithRestarts { eta_min } => {
+                let period = (n / 4).max(1);
+                cosine(eta_min, (k % period) as f64 / period as f64)
+            }
+            Self::Polynomial { power } => lr * (1.0 - progress).powf(power),
+            Self::Step { gamma } => lr * gamma.powi((k / (n / 2).max(1)) as i32),
         }
     }
 }
@@ -179,7 +210,14 @@ impl AdamW {
     ///
     /// `p (1 - lr wd)`; `m = b1 m + (1 - b1) g`; `s = b2 s + (1 - b2) g²`;
     /// `p - lr m / (1 - b1^k) / (sqrt(s) / sqrt(1 - b2^k) + eps)`.
-    pub fn update(&self, p: Tensor<2>, g: &Tensor<2>, moments: Moments, lr: f64, k: i32) -> (Tensor<2>, Moments) {
+    pub fn update(
+        &self,
+        p: Tensor<2>,
+        g: &Tensor<2>,
+        moments: Moments,
+        lr: f64,
+        k: i32,
+    ) -> (Tensor<2>, Moments) {
         let m = moments.m * self.beta1 + g.clone() * (1.0 - self.beta1);
         let s = moments.s * self.beta2 + g.clone().square() * (1.0 - self.beta2);
         let root = s.clone().sqrt() / (1.0 - self.beta2.powi(k)).sqrt() + self.eps;
@@ -236,11 +274,11 @@ mod tests {
     fn schedulers_take_the_values_worked_by_hand() {
         let lr = |scheduler: Scheduler, k| scheduler.learning_rate(1e-3, k, 20);
         close(lr(Scheduler::Constant, 19), 1e-3);
-        close(lr(Scheduler::Linear, 10), 0.55e-3);
-        close(lr(Scheduler::Cosine, 10), 0.5e-3);
-        close(lr(Scheduler::CosineWithRestarts, 5), 1e-3);
-        close(lr(Scheduler::Polynomial, 15), 0.25e-3);
-        close(lr(Scheduler::Step, 10), 1e-4);
+        close(lr(Scheduler::LINEAR, 10), 0.55e-3);
+        close(lr(Scheduler::COSINE, 10), 0.5e-3);
+        close(lr(Scheduler::COSINE_WITH_RESTARTS, 5), 1e-3);
+        close(lr(Scheduler::POLYNOMIAL, 15), 0.25e-3);
+        close(lr(Scheduler::STEP, 10), 1e-4);
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! AdamW over all adapters, with the gradients clipped by their global norm.
 
 use burn::tensor::Tensor;
-use ltx_model::TransformerLora;
+use ltx_model::{TransformerLora, to_host};
 
-use crate::{
-    maths::{self, AdamW, Moments},
-    step::floats,
-};
+use crate::maths::{self, AdamW, Moments};
 
 /// The optimiser: moments of `A` and `B` of every module, and how many updates were made.
 #[derive(Debug, Clone)]
@@ -39,7 +36,11 @@ impl Optimizer {
 }
 
 /// Gradients of several micro-steps, averaged.
-pub fn accumulate(sum: Option<Vec<[Tensor<2>; 2]>>, more: Vec<[Tensor<2>; 2]>, count: usize) -> Vec<[Tensor<2>; 2]> {
+pub fn accumulate(
+    sum: Option<Vec<[Tensor<2>; 2]>>,
+    more: Vec<[Tensor<2>; 2]>,
+    count: usize,
+) -> Vec<[Tensor<2>; 2]> {
     let share = 1.0 / count as f64;
     let scale = |pair: [Tensor<2>; 2]| if count == 1 { pair } else { pair.map(|g| g * share) };
     let more = more.into_iter().map(scale);
@@ -54,7 +55,7 @@ pub fn global_norm(gradients: &[[Tensor<2>; 2]]) -> f64 {
     let squares: Vec<Tensor<1>> =
         gradients.iter().flatten().map(|gradient| gradient.clone().square().sum()).collect();
     // One read from the device, not one a tensor.
-    floats(Tensor::cat(squares, 0)).into_iter().map(f64::from).sum::<f64>().sqrt()
+    to_host(Tensor::cat(squares, 0)).0.into_iter().map(f64::from).sum::<f64>().sqrt()
 }
 
 /// Scales all gradients so that their global norm `norm` does not exceed `max_norm`.

@@ -2,7 +2,10 @@
 //!
 //! ChaCha is a counter-based generator, so a key and a stream number name an independent sequence.
 
-use rand_chacha::{ChaCha8Rng, rand_core::{Rng, SeedableRng}};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::maths::SigmaDraw;

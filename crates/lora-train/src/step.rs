@@ -1,10 +1,16 @@
 //! Loss and gradients of one batch, block by block: memory grows with one block and not with the depth.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ltx_model::{BlockLora, Conditions, LoraPair, Positions, Rope, TokenTimesteps, Transformer, TransformerInput, TransformerLora};
+use ltx_model::{
+    BlockLora, Conditions, LoraPair, Positions, Rope, TokenTimesteps, Transformer, TransformerInput,
+    TransformerLora, to_host,
+};
 use tensor_batch::LatentExample;
 
-use crate::{maths, random::Draws, maths::SigmaSampler};
+use crate::{
+    maths::{self, SigmaSampler},
+    random::Draws,
+};
 
 /// Clean latents with their noise: all that a step takes besides the model.
 #[derive(Debug, Clone)]
@@ -25,7 +31,12 @@ pub struct Batch {
 
 impl Batch {
     /// One example, noised as `draws` say.
-    pub fn of(example: &LatentExample, model: &Transformer, sampler: &SigmaSampler, draws: &mut Draws) -> Self {
+    pub fn of(
+        example: &LatentExample,
+        model: &Transformer,
+        sampler: &SigmaSampler,
+        draws: &mut Draws,
+    ) -> Self {
         let (grid, device) = (example.grid(), model.device());
         let sigma = sampler.sigma(grid.tokens(), draws.sigma());
         let latents = example.latents();
@@ -107,7 +118,8 @@ pub fn gradients(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> 
     let (x, mut inputs) = forward(model, lora, &conditions, noised.latents.clone());
 
     let x = x.autodiff().require_grad();
-    let per_sample = maths::masked_mse(model.project(x.clone(), &conditions), noised.target.clone(), &noised.kept);
+    let per_sample =
+        maths::masked_mse(model.project(x.clone(), &conditions), noised.target.clone(), &noised.kept);
     let loss = per_sample.clone().inner();
     let mut upstream = gradient(&x, &per_sample.mean().backward());
 
@@ -121,7 +133,7 @@ pub fn gradients(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> 
         gradients.extend(block_gradients(&lora, &graph).into_iter().rev());
     }
     gradients.reverse();
-    StepGradients { loss: floats(loss), gradients }
+    StepGradients { loss: to_host(loss).0, gradients }
 }
 
 fn input<'a>(batch: &'a Batch, noised: &'a Noised) -> TransformerInput<'a> {
@@ -159,9 +171,4 @@ fn block_gradients(lora: &BlockLora, graph: &burn::tensor::Gradients) -> Vec<[Te
 /// The gradient of a leaf; zero if the loss does not depend on it.
 fn gradient<const D: usize>(leaf: &Tensor<D>, graph: &burn::tensor::Gradients) -> Tensor<D> {
     leaf.grad(graph).unwrap_or_else(|| leaf.clone().inner().zeros_like())
-}
-
-/// The values of a small tensor on the host.
-pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
 }

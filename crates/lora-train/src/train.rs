@@ -6,7 +6,7 @@ use std::{
 };
 
 use burn::tensor::Tensor;
-use ltx_model::{Transformer, TransformerLora};
+use ltx_model::{Transformer, TransformerLora, to_host};
 use tensor_batch::{Blame, Fault, LatentSource, Stem};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     adapters::UnsoundModule,
     optimizer::{self, Optimizer},
     random::{Draws, Purpose, example_of},
-    step::{self, Batch, floats},
+    step::{self, Batch},
 };
 
 /// How many fixed draws the fixed loss averages.
@@ -196,9 +196,9 @@ fn micro_steps<S: LatentSource>(
     let mut last = None;
     for micro in 0..plan.accumulation {
         let index = ((step - 1) * plan.accumulation + micro) as u64;
-        let example =
-            source.get(example_of(plan.seed, index, source.len())).map_err(TrainError::Source)?;
-        let batch = Batch::of(&example, model, &plan.sampler, &mut Draws::new(plan.seed, Purpose::Step, index));
+        let example = source.get(example_of(plan.seed, index, source.len())).map_err(TrainError::Source)?;
+        let batch =
+            Batch::of(&example, model, &plan.sampler, &mut Draws::new(plan.seed, Purpose::Step, index));
         let result = step::gradients(model, lora, &batch);
         let (loss, sigma, example) = (f64::from(result.loss[0]), batch.sigma[0], example.stem().clone());
         if !loss.is_finite() {
@@ -248,7 +248,7 @@ pub fn fixed_loss<S: LatentSource>(
         let mut draws = Draws::new(plan.seed, Purpose::Fixed, draw as u64);
         let batch = Batch::of(&example, model, &plan.sampler, &mut draws);
         let (_, loss) = step::predict(model, lora, &batch);
-        sum += f64::from(floats(loss)[0]);
+        sum += f64::from(to_host(loss).0[0]);
     }
     Ok(sum / FIXED_DRAWS as f64)
 }

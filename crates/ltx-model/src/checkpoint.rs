@@ -48,7 +48,13 @@ impl Checkpoint {
             None => Value::Null,
         };
         let keys = header.tensors().into_keys().collect();
-        Ok(Self { path: path.to_owned(), map, config, model_version: strings.get("model_version").cloned(), keys })
+        Ok(Self {
+            path: path.to_owned(),
+            map,
+            config,
+            model_version: strings.get("model_version").cloned(),
+            keys,
+        })
     }
 
     /// Where the file is.

@@ -70,10 +70,12 @@ impl TransformerConfig {
             cross_attention_dim: s.count("cross_attention_dim", real.cross_attention_dim),
             in_channels: s.count("in_channels", real.in_channels),
             norm_eps: s.positive("norm_eps", real.norm_eps),
-            positional_embedding_theta: s.positive("positional_embedding_theta", real.positional_embedding_theta),
+            positional_embedding_theta: s
+                .positive("positional_embedding_theta", real.positional_embedding_theta),
             positional_embedding_max_pos: s
                 .positives("positional_embedding_max_pos", real.positional_embedding_max_pos),
-            timestep_scale_multiplier: s.positive("timestep_scale_multiplier", real.timestep_scale_multiplier),
+            timestep_scale_multiplier: s
+                .positive("timestep_scale_multiplier", real.timestep_scale_multiplier),
         };
         if !config.attention_head_dim.is_multiple_of(2) || config.inner_dim() < 12 {
             s.refuse("attention_head_dim", "even, and wide enough for two rotary frequencies an axis");
@@ -98,7 +100,9 @@ fn require_generation(s: &mut Settings) {
 
 /// What every supported checkpoint has in common, and this code relies on.
 fn require_constants(s: &mut Settings) {
-    for key in ["caption_projection_first_linear", "caption_proj_input_norm", "caption_projection_second_linear"] {
+    for key in
+        ["caption_projection_first_linear", "caption_proj_input_norm", "caption_projection_second_linear"]
+    {
         s.require(key, false, true);
     }
     for (key, wanted) in [

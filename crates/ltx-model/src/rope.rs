@@ -87,7 +87,13 @@ impl Rope {
             });
             frequencies.iter().flat_map(move |frequency| v.map(|v| frequency * v))
         };
-        Self::from_angles(positions.tokens(), config.num_attention_heads, config.attention_head_dim, angles, device)
+        Self::from_angles(
+            positions.tokens(),
+            config.num_attention_heads,
+            config.attention_head_dim,
+            angles,
+            device,
+        )
     }
 
     /// A table of `angles` for each token, at most `heads * head_dim / 2` of them; the front is padded with angle 0.

@@ -74,7 +74,8 @@ impl<'a> Settings<'a> {
     /// A list of `N` numbers above 0.
     pub(crate) fn positives<const N: usize>(&mut self, key: &str, absent: [f64; N]) -> [f64; N] {
         let Some(value) = self.get(key) else { return absent };
-        let numbers: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
+        let numbers: Option<Vec<f64>> =
+            value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
         match numbers.filter(|list| list.iter().all(|n| *n > 0.0)).and_then(|list| list.try_into().ok()) {
             Some(numbers) => numbers,
             None => {
@@ -134,9 +135,6 @@ mod tests {
         settings.require("apply_gated_attention", true, false);
         let faults = settings.faults();
         assert_eq!(faults.len(), 1);
-        assert_eq!(
-            faults[0].to_string(),
-            "transformer.apply_gated_attention is absent, expected true"
-        );
+        assert_eq!(faults[0].to_string(), "transformer.apply_gated_attention is absent, expected true");
     }
 }

@@ -60,8 +60,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// The given rows of tensor `name`, in that order, which must have exactly `shape`; no others are read. Every
-    /// row must be below `shape[0]`.
+    /// The given rows of tensor `name`, in that order, which must have exactly `shape`; no others are read.
+    /// Every row must be below `shape[0]`.
     pub(crate) fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Tensor<2> {
         let key = format!("{}{name}", self.prefix);
         match self.look(&key, &shape) {

@@ -1,4 +1,5 @@
 //! The text path against the reference; the whole table is `cargo xtask golden`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests; what fails here fails the test")]
 
 use std::{
     fs,
@@ -142,7 +143,8 @@ fn registers_that_do_not_divide_the_context_are_refused() {
 fn a_connector_block_more_than_configured_is_refused() {
     let bytes = fs::read(golden("tiny-text-projection.safetensors")).unwrap();
     let (find, replace) = ("\\\"connector_num_layers\\\": 2", "\\\"connector_num_layers\\\": 1");
-    let at = bytes.windows(find.len()).position(|w| w == find.as_bytes()).expect("the setting is in the header");
+    let at =
+        bytes.windows(find.len()).position(|w| w == find.as_bytes()).expect("the setting is in the header");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("changed.safetensors");
     fs::write(&path, [&bytes[..at], replace.as_bytes(), &bytes[at + find.len()..]].concat()).unwrap();
@@ -150,5 +152,7 @@ fn a_connector_block_more_than_configured_is_refused() {
     let error = TextEncoder::load(&golden("tiny-gemma"), &checkpoint, &Device::flex()).unwrap_err();
     let ModelError::Weights { faults, .. } = error else { panic!("{error}") };
     assert_eq!(faults.leftover.len(), 16);
-    assert!(faults.leftover.iter().all(|key| key.contains("video_embeddings_connector.transformer_1d_blocks.1.")));
+    assert!(
+        faults.leftover.iter().all(|key| key.contains("video_embeddings_connector.transformer_1d_blocks.1."))
+    );
 }

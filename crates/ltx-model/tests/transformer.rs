@@ -63,7 +63,8 @@ fn patched(find: &str, replace: &str) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn every_missing_key_is_listed() {
-    let (_dir, path) = patched("transformer_blocks.2.attn1.to_q.bias", "transformer_blocks.2.attn9.to_q.bias");
+    let (_dir, path) =
+        patched("transformer_blocks.2.attn1.to_q.bias", "transformer_blocks.2.attn9.to_q.bias");
     let error = Transformer::load(&Checkpoint::open(&path).unwrap(), &Device::flex()).unwrap_err();
     let ModelError::Weights { faults, .. } = error else { panic!("{error}") };
     assert_eq!(faults.missing, ["model.diffusion_model.transformer_blocks.2.attn1.to_q.bias"]);

@@ -24,7 +24,10 @@ impl Clip {
         let frames_8k1 = frames.saturating_sub(1) / CELL_FRAMES as usize * CELL_FRAMES as usize + 1;
         let cells = |n: usize| n.div_ceil(CELL_PIXELS as usize).max(1) * CELL_PIXELS as usize;
         ShapeMismatch::check("clip", pixels.shape(), &[frames_8k1, cells(height), cells(width), 3])?;
-        Ok(Self { pixels: pixels.as_standard_layout().into_owned(), rate })
+        // Clips are large: only what is not in order is copied.
+        let pixels =
+            if pixels.is_standard_layout() { pixels } else { pixels.as_standard_layout().into_owned() };
+        Ok(Self { pixels, rate })
     }
 
     /// The pixels, `[F, H, W, 3]`, in standard layout.

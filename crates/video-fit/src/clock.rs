@@ -18,7 +18,8 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock that rings after `seconds`.
     pub(crate) fn start(seconds: u64) -> Self {
-        let alarm = Alarm { epoch: Instant::now(), due: Arc::new(AtomicU64::new(seconds.saturating_mul(1000))) };
+        let alarm =
+            Alarm { epoch: Instant::now(), due: Arc::new(AtomicU64::new(seconds.saturating_mul(1000))) };
         Self { left: Duration::from_secs(seconds), resumed: alarm.epoch, alarm }
     }
 

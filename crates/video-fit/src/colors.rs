@@ -40,7 +40,12 @@ impl Colors {
         self.apply(scaler, true, self.full_range)
     }
 
-    fn apply(self, scaler: &mut scaling::Context, read_full: bool, write_full: bool) -> Result<(), ffmpeg::Error> {
+    fn apply(
+        self,
+        scaler: &mut scaling::Context,
+        read_full: bool,
+        write_full: bool,
+    ) -> Result<(), ffmpeg::Error> {
         const ONE: i32 = 1 << 16;
         let space = ffi::AVColorSpace::from(self.space) as i32;
         // SAFETY: the scaler is alive, and FFmpeg copies the table, which is static and is the default one for an

@@ -129,10 +129,14 @@ mod tests {
     #[test]
     fn alpha_is_seen_in_every_kind_of_format() {
         let alpha = |format| Source { format, width: 1, height: 1, colors: Colors::BT709 }.has_alpha();
-        for format in [Pixel::RGBA, Pixel::YUVA420P, Pixel::YA8, Pixel::PAL8, Pixel::YUVA444P12LE, Pixel::GBRAP] {
+        for format in
+            [Pixel::RGBA, Pixel::YUVA420P, Pixel::YA8, Pixel::PAL8, Pixel::YUVA444P12LE, Pixel::GBRAP]
+        {
             assert!(alpha(format), "{format:?}");
         }
-        for format in [Pixel::RGB24, Pixel::YUV420P, Pixel::GRAY8, Pixel::NV12, Pixel::RGBZ, Pixel::YUV420P10LE] {
+        for format in
+            [Pixel::RGB24, Pixel::YUV420P, Pixel::GRAY8, Pixel::NV12, Pixel::RGBZ, Pixel::YUV420P10LE]
+        {
             assert!(!alpha(format), "{format:?}");
         }
     }

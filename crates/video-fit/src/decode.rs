@@ -170,11 +170,7 @@ fn first_video(input: &Input) -> Option<Stream<'_>> {
     })
 }
 
-fn open_codec(
-    stream: &Stream,
-    container: Container,
-    limits: &Limits,
-) -> Result<decoder::Video, VideoError> {
+fn open_codec(stream: &Stream, container: Container, limits: &Limits) -> Result<decoder::Video, VideoError> {
     check_size(input::stated_size(stream), limits)?;
     let unreadable = |error: ffmpeg::Error| container.unreadable(error);
     let context = ffmpeg::codec::Context::from_parameters(stream.parameters()).map_err(unreadable)?;

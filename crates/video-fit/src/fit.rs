@@ -26,13 +26,17 @@ pub fn fit(
             pixels.extend_from_within(pixels.len() - pixels.len() / i..);
             continue;
         }
-        let frame = frames.nth((index - passed) as usize).ok_or(VideoError::EndsEarly { missing: index })??;
+        let frame =
+            frames.nth((index - passed) as usize).ok_or(VideoError::EndsEarly { missing: index })??;
         passed = index + 1;
         append(frame.pixels.view(), &mut resizer, &mut pixels)?;
     }
     let found = vec![pixels.len()];
-    let pixels = Array4::from_shape_vec(shape, pixels)
-        .map_err(|_| ShapeMismatch { what: "clip", found, wanted: shape.to_vec() })?;
+    let pixels = Array4::from_shape_vec(shape, pixels).map_err(|_| ShapeMismatch {
+        what: "clip",
+        found,
+        wanted: shape.to_vec(),
+    })?;
     Ok(Clip::new(pixels, plan.rate)?)
 }
 
@@ -75,7 +79,8 @@ mod tests {
         for times in [vec![0.0, 1.0, 2.0], (0..60).map(|i| f64::from(i) / 60.0).collect()] {
             let plan = plan(&times);
             let clip = fit(numbered(times.len() as u8), &plan).unwrap();
-            let shown: Vec<u32> = clip.pixels().axis_iter(Axis(0)).map(|frame| frame[[5, 5, 1]].into()).collect();
+            let shown: Vec<u32> =
+                clip.pixels().axis_iter(Axis(0)).map(|frame| frame[[5, 5, 1]].into()).collect();
             assert_eq!(shown, plan.frames.indices());
         }
     }

@@ -1,15 +1,11 @@
 //! Opening a file for reading, with one demuxer and no protocol but the file itself.
 
-use std::{
-    ffi::CString,
-    io,
-    path::Path,
-    ptr,
-    sync::Once,
-};
+use std::{ffi::CString, io, path::Path, ptr, sync::Once};
 
 use tensor_batch::Size;
-use video_rs::ffmpeg::{self, Dictionary, Rational, Stream, ffi, format::context::Input, frame, util::interrupt};
+use video_rs::ffmpeg::{
+    self, Dictionary, Rational, Stream, ffi, format::context::Input, frame, util::interrupt,
+};
 
 use crate::{Limits, VideoError, clock::Alarm, container::Container};
 
@@ -26,7 +22,8 @@ pub(crate) fn init() -> Result<(), VideoError> {
 
 /// The path as FFmpeg's file protocol takes it, so that no part of it is read as another protocol.
 pub(crate) fn file_url(path: &Path) -> io::Result<CString> {
-    let text = path.to_str().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path is not UTF-8"))?;
+    let text =
+        path.to_str().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path is not UTF-8"))?;
     Ok(CString::new(format!("file:{text}"))?)
 }
 

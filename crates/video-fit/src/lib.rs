@@ -21,7 +21,7 @@
 //! Clips are other people's files. The container is told by its first bytes and read by that one demuxer, which may
 //! open nothing but the file itself; pixels, frames and seconds are counted against [`Limits`]; what fails is a
 //! [`VideoError`]. FFmpeg's own log is silenced for the whole process, because a library does not print.
-#![deny(unsafe_op_in_unsafe_fn)]
+#![deny(clippy::undocumented_unsafe_blocks)]
 
 mod clock;
 mod colors;

@@ -11,7 +11,8 @@ use tensor_batch::{FrameRate, ShapeMismatch, Size};
 use video_rs::ffmpeg::{
     self, Dictionary, Packet, Rational, codec, encoder,
     format::{Pixel, context::Output, flag::Flags},
-    frame, software::scaling,
+    frame,
+    software::scaling,
 };
 
 use crate::{VideoError, colors::Colors, input};
@@ -107,7 +108,8 @@ struct Writer {
 
 impl Writer {
     fn open(path: &Path, size: Size, rate: Rational) -> Result<Self, VideoError> {
-        let codec = encoder::find_by_name("libx264").ok_or(VideoError::Missing { what: "encoder libx264" })?;
+        let codec =
+            encoder::find_by_name("libx264").ok_or(VideoError::Missing { what: "encoder libx264" })?;
         let url = input::file_url(path).map_err(|error| failed("name", error))?;
         let url = url.to_str().map_err(|_| failed("name", io::ErrorKind::InvalidInput.into()))?;
         let mut output = ffmpeg::format::output_as(url, "mp4").map_err(encoding)?;
@@ -160,7 +162,9 @@ impl Writer {
         loop {
             match self.encoder.receive_packet(&mut packet) {
                 Ok(()) => {}
-                Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => return Ok(()),
+                Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
             packet.set_stream(0);

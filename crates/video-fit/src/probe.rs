@@ -73,8 +73,14 @@ mod tests {
     fn rounding_to_the_time_base_is_no_variable_rate() {
         for fps in [23.976, 24.0, 25.0, 29.97, 30.0, 59.94, 60.0, 240.0] {
             for ticks_per_second in [600.0, 1000.0, 15360.0, 90000.0] {
-                assert!(!is_variable(&rounded(fps, ticks_per_second, f64::round)), "{fps} {ticks_per_second}");
-                assert!(!is_variable(&rounded(fps, ticks_per_second, f64::floor)), "{fps} {ticks_per_second}");
+                assert!(
+                    !is_variable(&rounded(fps, ticks_per_second, f64::round)),
+                    "{fps} {ticks_per_second}"
+                );
+                assert!(
+                    !is_variable(&rounded(fps, ticks_per_second, f64::floor)),
+                    "{fps} {ticks_per_second}"
+                );
             }
         }
         for few in [&[][..], &[7], &[0, 40]] {

@@ -59,7 +59,8 @@ impl Resizer {
         self.source.clear();
         self.source.extend(pixels.iter().map(|rgb| F32x3::new(rgb.map(|value| f32::from(value) / 255.0))));
         let source = TypedImageRef::new(source.width, source.height, &self.source).map_err(failed)?;
-        let mut fitted = TypedImage::from_pixels_slice(target.width, target.height, &mut self.target).map_err(failed)?;
+        let mut fitted =
+            TypedImage::from_pixels_slice(target.width, target.height, &mut self.target).map_err(failed)?;
         self.resizer.resize_typed(&source, &mut fitted, &self.options).map_err(failed)?;
         Ok(&self.target)
     }
@@ -100,7 +101,9 @@ mod tests {
     #[test]
     fn the_crop_is_the_middle_of_the_whole() {
         let size = |width, height| Size { width, height };
-        for (source, target) in [(size(97, 53), size(32, 32)), (size(41, 70), size(64, 32)), (size(50, 20), size(96, 96))] {
+        for (source, target) in
+            [(size(97, 53), size(32, 32)), (size(41, 70), size(64, 32)), (size(50, 20), size(96, 96))]
+        {
             let frame = noise(source.height as usize, source.width as usize);
             let crop = Geometry::fill(source, target);
             let whole = Geometry { left: 0, top: 0, target: crop.resized, ..crop };

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use tests::golden::{GoldenError, Table, kinds};
 
 fn main() -> ExitCode {
-    let (flags, dirs): (Vec<_>, Vec<_>) = env::args_os().skip(1).partition(|arg| arg.to_string_lossy().starts_with("--"));
+    let (flags, dirs): (Vec<_>, Vec<_>) =
+        env::args_os().skip(1).partition(|arg| arg.to_string_lossy().starts_with("--"));
     let json = flags == ["--json"];
     if dirs.len() > 1 || !(json || flags.is_empty()) {
         eprintln!("usage: golden [DIR] [--json]");

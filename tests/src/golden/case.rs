@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -42,6 +42,22 @@ impl<'a> Case<'a> {
     /// The name in the index.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where the case's file is.
+    pub fn path(&self) -> PathBuf {
+        self.folder.file_of(&self.name)
+    }
+
+    /// The first case of another kind in the same folder, if its file is there.
+    ///
+    /// # Errors
+    /// If that file cannot be read.
+    pub fn sibling(&self, kind: &str) -> Result<Option<Case<'a>>, GoldenError> {
+        let of_kind = |(_, entry): &(&str, &Value)| entry["kind"] == kind;
+        let Some((name, entry)) = self.folder.entries().find(of_kind) else { return Ok(None) };
+        let path = self.folder.file_of(name);
+        if path.is_file() { Case::load(self.folder, name, entry, &path).map(Some) } else { Ok(None) }
     }
 
     /// The folder, with the checkpoints that lie in it.

@@ -28,6 +28,7 @@ mod table;
 mod tensor;
 mod text;
 mod tolerance;
+mod training;
 mod transformer;
 mod vae;
 

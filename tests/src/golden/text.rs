@@ -36,7 +36,8 @@ fn tokens(case: &Case) -> KindResult {
     Ok(produced)
 }
 
-/// One prompt on its whole way. Gemma starts from the golden ids, so that only `input_ids` depends on the tokenizer.
+/// One prompt on its whole way. Gemma starts from the golden ids, so that only `input_ids` depends on the
+/// tokenizer.
 fn text(case: &Case) -> KindResult {
     let encoder = encoder(case.folder())?;
     let (row, shape) = case.tensor_i64("input_ids")?;
@@ -79,9 +80,10 @@ fn connector_internals(case: &Case) -> KindResult {
     let connector = encoder.connector();
     let (features, shape) = case.tensor_f32("features_left_padded")?;
     let &[1, length, width] = &shape[..] else { return Err("the features are not those of one row".into()) };
-    let rows: Vec<f32> = valid(case)?.iter().flat_map(|i| &features[i * width..][..width]).copied().collect();
+    let valid = valid(case)?;
+    let rows: Vec<f32> = valid.iter().flat_map(|i| &features[i * width..][..width]).copied().collect();
     let device = Device::flex();
-    let features = Tensor::<2>::from_data(TensorData::new(rows.clone(), [rows.len() / width, width]), &device);
+    let features = Tensor::<2>::from_data(TensorData::new(rows, [valid.len(), width]), &device);
     let filled: Tensor<3> = connector.with_registers(features.clone(), length).unsqueeze();
     let rope = connector.rope(length, &device);
     let block = connector.blocks().first().ok_or("the connector has no block")?;

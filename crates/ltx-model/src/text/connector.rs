@@ -60,8 +60,8 @@ impl Connector {
         }
     }
 
-    /// The context `[length, D]` of a caption's features `[T, D]`, `T <= length`. Nothing in it is padding: the
-    /// registers fill it up.
+    /// The context `[length, D]` of a caption's features `[T, D]`, `T <= length`. Nothing in it is padding:
+    /// the registers fill it up.
     pub fn forward(&self, features: Tensor<2>, length: usize) -> Tensor<2> {
         let rope = self.rope(length, &features.device());
         let x: Tensor<3> = self.with_registers(features, length).unsqueeze();
@@ -69,8 +69,8 @@ impl Connector {
         rms_norm(x, NORM_EPS).squeeze_dim(0)
     }
 
-    /// Features `[T, D]` and behind them the registers, up to `[length, D]`. A position takes the register of its own
-    /// number, counted from the row's start.
+    /// Features `[T, D]` and behind them the registers, up to `[length, D]`. A position takes the register of
+    /// its own number, counted from the row's start.
     pub fn with_registers(&self, features: Tensor<2>, length: usize) -> Tensor<2> {
         let [tokens, _] = features.dims();
         if tokens >= length {

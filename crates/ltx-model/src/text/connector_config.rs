@@ -21,8 +21,8 @@ impl ConnectorConfig {
     /// Reads the connector's part of `config.transformer`. The rest of the section may be absent.
     ///
     /// # Errors
-    /// If the section is missing, or belongs to another variant of connector or feature extractor: every differing
-    /// setting is named.
+    /// If the section is missing, or belongs to another variant of connector or feature extractor: every
+    /// differing setting is named.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self, ModelError> {
         let section = checkpoint.section("transformer")?;
         Self::read(section)
@@ -55,7 +55,9 @@ impl ConnectorConfig {
 /// The feature extractor and connector of 2.3. In files of 2.0 these keys are absent.
 fn require_variant(s: &mut Settings) {
     s.require("caption_proj_before_connector", true, Value::Null);
-    for key in ["caption_projection_first_linear", "caption_proj_input_norm", "caption_projection_second_linear"] {
+    for key in
+        ["caption_projection_first_linear", "caption_proj_input_norm", "caption_projection_second_linear"]
+    {
         s.require(key, false, Value::Null);
     }
     s.require("connector_apply_gated_attention", true, false);

@@ -10,8 +10,8 @@ use crate::{Checkpoint, ModelError, Setting};
 /// The tokens of every context, caption and registers together.
 pub const CONTEXT_TOKENS: usize = 1024;
 
-/// How many captions pass Gemma together. Their hidden states, up to 0.8 GB each at full size, share each reading of
-/// the layers.
+/// How many captions pass Gemma together. Their hidden states, up to 0.8 GB each at full size, share each
+/// reading of the layers.
 const CAPTIONS_AT_ONCE: usize = 8;
 
 const PROJECTION: &str = "text_embedding_projection";
@@ -27,27 +27,28 @@ pub struct TextEncoder {
 }
 
 impl TextEncoder {
-    /// Loads Gemma from `gemma_dir`, in the published layout, and projection and connector from `checkpoint`, which
-    /// may hold these alone.
+    /// Loads Gemma from `gemma_dir`, in the published layout, and projection and connector from `checkpoint`,
+    /// which may hold these alone.
     ///
     /// # Errors
-    /// If a file cannot be read, a configuration is of another variant, or weights do not fit their configuration:
-    /// everything wrong with a file at once.
+    /// If a file cannot be read, a configuration is of another variant, or weights do not fit their
+    /// configuration: everything wrong with a file at once.
     pub fn load(gemma_dir: &Path, checkpoint: &Checkpoint, device: &Device) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::open(gemma_dir)?;
         let gemma = Gemma::load(gemma_dir, device)?;
         let config = ConnectorConfig::of(checkpoint)?;
         let families = [&format!("{PROJECTION}.video_aggregate_embed"), CONNECTOR];
         let (features, connector) = checkpoint.read("", &families, device, |weights| {
-            let features = FeatureExtractor::read(&weights.at(PROJECTION), gemma.config(), config.inner_dim());
+            let features =
+                FeatureExtractor::read(&weights.at(PROJECTION), gemma.config(), config.inner_dim());
             (features, Connector::read(&weights.at(CONNECTOR), &config))
         })?;
         check_registers(&connector, checkpoint)?;
         Ok(Self { tokenizer, gemma, features, connector })
     }
 
-    /// The context `[1024, D]` of each prompt, in order; its mask is all ones. After each prompt, `progress` is told
-    /// how many are done.
+    /// The context `[1024, D]` of each prompt, in order; its mask is all ones. After each prompt, `progress`
+    /// is told how many are done.
     ///
     /// # Errors
     /// If the files cannot be read any more, or tokenizer and Gemma do not belong together.

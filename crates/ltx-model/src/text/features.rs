@@ -16,8 +16,8 @@ pub struct FeatureExtractor {
     inputs: usize,
 }
 
-/// Divides each of the `L` states `[T, hidden]` by its root mean square, token by token, and lays them side by side:
-/// `[T, hidden L]`, where state `l` of dimension `d` is column `d L + l`.
+/// Divides each of the `L` states `[T, hidden]` by its root mean square, token by token, and lays them side
+/// by side: `[T, hidden L]`, where state `l` of dimension `d` is column `d L + l`.
 pub fn normalise_states(states: Vec<Tensor<2>>) -> Tensor<2> {
     let normalised = states.into_iter().map(|state| rms_norm(state, STATE_EPS)).collect();
     Tensor::stack::<3>(normalised, 2).flatten(1, 2)
@@ -39,8 +39,8 @@ impl FeatureExtractor {
         self.video_aggregate_embed.forward(normalise_states(states).mul_scalar(self.factor))
     }
 
-    /// The reference's layout `[length, D]` of features `[T, D]`: padding first, whose rows hold what the projection
-    /// makes of nothing.
+    /// The reference's layout `[length, D]` of features `[T, D]`: padding first, whose rows hold what the
+    /// projection makes of nothing.
     pub fn left_padded(&self, features: Tensor<2>, length: usize) -> Tensor<2> {
         let padding = length.saturating_sub(features.dims()[0]);
         if padding == 0 {

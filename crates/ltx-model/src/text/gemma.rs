@@ -20,8 +20,8 @@ const PREFIXES: [&str; 3] = ["language_model.model.", "model.language_model.", "
 
 /// Gemma 3 without its vision part.
 ///
-/// The weights stay in the mapped files: a layer is read when its turn comes and dropped after it, so that one layer
-/// is in memory at a time, and of the embedding table only the rows in use.
+/// The weights stay in the mapped files: a layer is read when its turn comes and dropped after it, so that
+/// one layer is in memory at a time, and of the embedding table only the rows in use.
 #[derive(Debug)]
 pub struct Gemma {
     folder: PathBuf,
@@ -33,12 +33,12 @@ pub struct Gemma {
 }
 
 impl Gemma {
-    /// Opens the folder of a published Gemma 3: `config.json` and one or several `.safetensors` files. All keys and
-    /// shapes are checked, no weight is read yet.
+    /// Opens the folder of a published Gemma 3: `config.json` and one or several `.safetensors` files. All
+    /// keys and shapes are checked, no weight is read yet.
     ///
     /// # Errors
-    /// If a file cannot be read, the configuration is not implemented, or the weights do not fit it, with every
-    /// missing key, wrong shape and layer too many at once.
+    /// If a file cannot be read, the configuration is not implemented, or the weights do not fit it, with
+    /// every missing key, wrong shape and layer too many at once.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
         let config = GemmaConfig::open(folder)?;
         let shards = shards::open(folder)?;
@@ -57,8 +57,8 @@ impl Gemma {
     }
 
     /// The hidden states of each caption: `num_hidden_layers + 1` tensors `[T, hidden]`, which are the scaled
-    /// embeddings, the outputs of all layers but the last, and the normalised output of the last. `T` counts the
-    /// caption's tokens, without padding.
+    /// embeddings, the outputs of all layers but the last, and the normalised output of the last. `T` counts
+    /// the caption's tokens, without padding.
     ///
     /// All captions pass a layer before the next one is read, so their states are in memory together.
     ///

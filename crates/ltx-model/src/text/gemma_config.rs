@@ -52,11 +52,12 @@ pub struct GemmaConfig {
 }
 
 impl GemmaConfig {
-    /// Reads `config.json` in `folder`, of the multimodal model or of the text model alone. Absent settings are
-    /// those of the 12B model.
+    /// Reads `config.json` in `folder`, of the multimodal model or of the text model alone. Absent settings
+    /// are those of the 12B model.
     ///
     /// # Errors
-    /// If the file cannot be read or is no JSON, or asks for what is not implemented: every such setting is named.
+    /// If the file cannot be read or is no JSON, or asks for what is not implemented: every such setting is
+    /// named.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         let bytes = std::fs::read(&path).map_err(|source| ModelError::Io { path: path.clone(), source })?;
@@ -155,9 +156,14 @@ fn ropes(s: &mut Settings, values: &Value) -> (GemmaRope, GemmaRope) {
     )
 }
 
-/// One section of rotary settings. Where it is given it says by itself whether frequencies are scaled: `null`, like
-/// a `rope_type` of `default`, means that they are not.
-fn rope(section: &'static str, values: Option<&Value>, absent: GemmaRope, faults: &mut Settings) -> GemmaRope {
+/// One section of rotary settings. Where it is given it says by itself whether frequencies are scaled:
+/// `null`, like a `rope_type` of `default`, means that they are not.
+fn rope(
+    section: &'static str,
+    values: Option<&Value>,
+    absent: GemmaRope,
+    faults: &mut Settings,
+) -> GemmaRope {
     let Some(values) = values else { return absent };
     let mut s = Settings::new(section, values);
     let theta = s.positive("rope_theta", absent.theta);
@@ -230,7 +236,8 @@ mod tests {
         let root = json!({"text_config": {
             "model_type": "gemma2", "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
             "attention_bias": true, "use_bidirectional_attention": true, "hidden_activation": "silu",
-            "head_dim": 15, "num_key_value_heads": 3, "num_hidden_layers": 2, "layer_types": ["full_attention"],
+            "head_dim": 15, "num_key_value_heads": 3,
+            "num_hidden_layers": 2, "layer_types": ["full_attention"],
             "rope_scaling": {"rope_type": "yarn", "factor": 8.0},
         }});
         let mut found = keys(&root);

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{Checkpoint, ModelError};
 
-/// Opens `model.safetensors`, or the files that `model.safetensors.index.json` names, or every `.safetensors` file
-/// of `folder`, whichever there is first.
+/// Opens `model.safetensors`, or the files that `model.safetensors.index.json` names, or every `.safetensors`
+/// file of `folder`, whichever there is first.
 pub(crate) fn open(folder: &Path) -> Result<Vec<Checkpoint>, ModelError> {
     names(folder)?.into_iter().map(|name| Checkpoint::open(&folder.join(name))).collect()
 }

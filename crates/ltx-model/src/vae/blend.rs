@@ -22,7 +22,8 @@ pub(super) fn spans(
     weights: fn(&Interval) -> Vec<f32>,
 ) -> Vec<Span> {
     let range = |interval: &Interval| interval.start..interval.end;
-    let span = |(input, output)| Span { input: range(&input), output: range(output), weights: weights(output) };
+    let span =
+        |(input, output)| Span { input: range(&input), output: range(output), weights: weights(output) };
     let mut spans: Vec<Span> = inputs.zip(outputs).map(span).collect();
     let mut total = vec![0.0; spans.last().map_or(0, |last| last.output.end)];
     for span in &spans {

@@ -39,7 +39,8 @@ impl BlockList {
             Network::Encoder => "encoder_blocks",
             Network::Decoder => "decoder_blocks",
         };
-        let Some(entries) = s.get(key).and_then(Value::as_array) else {
+        let list = s.get(key).and_then(Value::as_array);
+        let Some(entries) = list.filter(|entries| !entries.is_empty()) else {
             s.refuse(key, "a list of blocks");
             return Self { key, blocks: Vec::new() };
         };
@@ -105,13 +106,18 @@ impl BlockList {
         let found = [factor(0), factor(1).saturating_mul(patch_size)];
         let wanted = [CELL_FRAMES as usize, CELL_PIXELS as usize];
         if !self.blocks.is_empty() && found != wanted {
-            let cell = |[frames, pixels]: [usize; 2]| format!("{frames} frames and {pixels} pixels to a cell");
+            let cell =
+                |[frames, pixels]: [usize; 2]| format!("{frames} frames and {pixels} pixels to a cell");
             s.note(self.key, cell(found), cell(wanted));
         }
     }
 
     fn refuse_widths(&self, s: &mut Settings, base: usize) -> Vec<VaeBlock> {
-        s.note(self.key, format!("for {base} channels"), "multipliers that divide the channels of each block");
+        s.note(
+            self.key,
+            format!("for {base} channels"),
+            "multipliers that divide the channels of each block",
+        );
         Vec::new()
     }
 }

@@ -37,7 +37,12 @@ impl ResBlock {
     }
 
     /// The `layers` blocks of one `res_x`.
-    pub(super) fn read_all(weights: &Weights, layers: usize, width: usize, padding: ConvPadding) -> Vec<Self> {
+    pub(super) fn read_all(
+        weights: &Weights,
+        layers: usize,
+        width: usize,
+        padding: ConvPadding,
+    ) -> Vec<Self> {
         let block = |j| Self::read(&weights.at(format_args!("res_blocks.{j}")), width, padding);
         (0..layers).map(block).collect()
     }

@@ -143,7 +143,8 @@ impl VaeConfig {
         let encoder = BlockList::read(&mut s, Network::Encoder);
         let decoder = BlockList::read(&mut s, Network::Decoder);
         let encoder_blocks = encoder.encoder_blocks(&mut s, encoder_base_channels, patch_size);
-        let (decoder_inputs, decoder_blocks) = decoder.decoder_blocks(&mut s, decoder_base_channels, patch_size);
+        let (decoder_inputs, decoder_blocks) =
+            decoder.decoder_blocks(&mut s, decoder_base_channels, patch_size);
         let config = Self {
             latent_channels,
             patch_size,
@@ -199,5 +200,123 @@ fn spatial_padding(s: &mut Settings, key: &str, absent: SpatialPadding) -> Spati
             s.refuse(key, "zeros or reflect");
             absent
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The section of the real file, as far as it is known.
+    fn published() -> Value {
+        json!({
+            "_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3,
+            "latent_channels": 128,
+            "encoder_blocks": [
+                ["res_x", {"num_layers": 4}], ["compress_space_res", {"multiplier": 2}],
+                ["res_x", {"num_layers": 6}], ["compress_time_res", {"multiplier": 2}],
+                ["res_x", {"num_layers": 4}], ["compress_all_res", {"multiplier": 2}],
+                ["res_x", {"num_layers": 2}], ["compress_all_res", {"multiplier": 1}],
+                ["res_x", {"num_layers": 2}]
+            ],
+            "decoder_blocks": [
+                ["res_x", {"num_layers": 4}], ["compress_space", {"multiplier": 2}],
+                ["res_x", {"num_layers": 6}], ["compress_time", {"multiplier": 2}],
+                ["res_x", {"num_layers": 4}], ["compress_all", {"multiplier": 1}],
+                ["res_x", {"num_layers": 2}], ["compress_all", {"multiplier": 2}],
+                ["res_x", {"num_layers": 2}]
+            ],
+            "norm_layer": "pixel_norm", "patch_size": 4, "latent_log_var": "uniform", "causal_decoder": false,
+            "timestep_conditioning": false, "encoder_spatial_padding_mode": "zeros",
+            "spatial_padding_mode": "zeros", "decoder_base_channels": 128, "of_no_concern": 1
+        })
+    }
+
+    fn refused(change: impl FnOnce(&mut Value)) -> Vec<String> {
+        let mut section = published();
+        change(&mut section);
+        VaeConfig::read(&section).unwrap_err().iter().map(Setting::to_string).collect()
+    }
+
+    #[test]
+    fn the_published_configuration_is_ltx_2_3() {
+        assert_eq!(VaeConfig::read(&published()), Ok(VaeConfig::ltx_2_3()));
+    }
+
+    #[test]
+    fn a_bare_integer_is_a_number_of_layers() {
+        let mut section = published();
+        section["encoder_blocks"][0][1] = json!(4);
+        section["decoder_blocks"][5] = json!(["compress_all", {}]);
+        assert_eq!(VaeConfig::read(&section), Ok(VaeConfig::ltx_2_3()));
+    }
+
+    #[test]
+    fn absent_settings_mean_an_older_vae() {
+        let refused = refused(|section| {
+            for key in
+                ["timestep_conditioning", "spatial_padding_mode", "decoder_base_channels", "norm_layer"]
+            {
+                section.as_object_mut().unwrap().remove(key);
+            }
+        });
+        assert_eq!(refused, ["vae.timestep_conditioning is absent, expected false"]);
+        let mut section = published();
+        section.as_object_mut().unwrap().remove("spatial_padding_mode");
+        assert_eq!(VaeConfig::read(&section).unwrap().decoder_padding.spatial, SpatialPadding::Reflect);
+    }
+
+    #[test]
+    fn everything_that_is_not_implemented_is_named_at_once() {
+        let refused = refused(|section| {
+            section["_class_name"] = json!("CausalDiffusionVAE");
+            section["norm_layer"] = json!("group_norm");
+            section["encoder_blocks"][2][1]["inject_noise"] = json!(true);
+            section["encoder_blocks"][4][0] = json!("attn_res_x");
+            section["encoder_blocks"][5][1] = json!({});
+            section["spatial_padding_mode"] = json!("circular");
+        });
+        let keys: Vec<&str> = refused.iter().filter_map(|fault| fault.split(' ').next()).collect();
+        let wanted = [
+            "vae._class_name",
+            "vae.norm_layer",
+            "vae.encoder_blocks[2].inject_noise",
+            "vae.encoder_blocks[4]",
+            "vae.encoder_blocks[5].multiplier",
+            "vae.spatial_padding_mode",
+        ];
+        assert_eq!(keys, wanted);
+    }
+
+    #[test]
+    fn another_compression_or_an_impossible_width_is_refused() {
+        let wrong = refused(|section| section["encoder_blocks"][7] = json!(["res_x", 2]));
+        let told = "vae.encoder_blocks is 4 frames and 16 pixels to a cell, expected 8 frames and 32 pixels to a cell";
+        assert_eq!(wrong, [told]);
+        let wrong = refused(|section| section["encoder_blocks"][5][1]["multiplier"] = json!(3));
+        assert!(wrong[0].starts_with("vae.encoder_blocks is"), "{wrong:?}");
+        let empty = refused(|section| section["decoder_blocks"] = json!([]));
+        assert_eq!(empty, ["vae.decoder_blocks is [], expected a list of blocks"]);
+        let wide = refused(|section| section["decoder_blocks"][5][1]["multiplier"] = json!(1_000_000));
+        assert!(wide[0].starts_with("vae.decoder_blocks is"), "{wide:?}");
+    }
+
+    #[test]
+    fn ltx_2_3_has_the_published_number_of_parameters() {
+        let conv = |inputs: usize, outputs: usize| outputs * (27 * inputs + 1);
+        let network = |blocks: &[VaeBlock], outputs: fn(&Compression) -> usize| -> usize {
+            let block = |block: &VaeBlock| match block {
+                VaeBlock::Res { num_layers, width } => 2 * num_layers * conv(*width, *width),
+                VaeBlock::Compress(block) => conv(block.inputs, outputs(block)),
+            };
+            blocks.iter().map(block).sum()
+        };
+        let config = VaeConfig::ltx_2_3();
+        let encoder = network(&config.encoder_blocks, |block| block.width / block.fold());
+        let decoder = network(&config.decoder_blocks, |block| block.width * block.fold());
+        assert_eq!(conv(48, 128) + encoder + conv(1024, config.encoder_outputs), 318_936_897);
+        assert_eq!(conv(128, config.decoder_inputs) + decoder + conv(128, 48), 407_169_072);
     }
 }

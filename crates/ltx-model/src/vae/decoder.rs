@@ -13,7 +13,7 @@ const FAMILIES: [&str; 3] = ["decoder.conv_in", "decoder.up_blocks", "decoder.co
 #[derive(Debug, Clone)]
 enum UpBlock {
     Res(Vec<ResBlock>),
-    Compress(Upsample),
+    Compress(Box<Upsample>),
 }
 
 impl UpBlock {
@@ -49,15 +49,21 @@ impl VideoDecoder {
         let statistics = LatentStatistics::read(weights, config.latent_channels);
         let decoder = weights.at("decoder");
         let padding = config.decoder_padding;
-        let conv_in =
-            CausalConv3d::read(&decoder.at("conv_in"), config.latent_channels, config.decoder_inputs, padding);
+        let conv_in = CausalConv3d::read(
+            &decoder.at("conv_in"),
+            config.latent_channels,
+            config.decoder_inputs,
+            padding,
+        );
         let up_blocks = config.decoder_blocks.iter().enumerate().map(|(i, block)| {
             let weights = decoder.at(format_args!("up_blocks.{i}"));
             match block {
                 VaeBlock::Res { num_layers, width } => {
                     UpBlock::Res(ResBlock::read_all(&weights, *num_layers, *width, padding))
                 }
-                VaeBlock::Compress(block) => UpBlock::Compress(Upsample::read(&weights, block, padding)),
+                VaeBlock::Compress(block) => {
+                    UpBlock::Compress(Box::new(Upsample::read(&weights, block, padding)))
+                }
             }
         });
         let up_blocks = up_blocks.collect();

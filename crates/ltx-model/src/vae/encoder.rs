@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor};
 use tensor_batch::CELL_FRAMES;
 
 use super::{
-    CausalConv3d, Downsample, LatentStatistics, ResBlock, VaeBlock, VaeConfig, blocks::norm_silu, config::RGB,
-    key_prefix, patchify,
+    CausalConv3d, Downsample, LatentStatistics, ResBlock, VaeBlock, VaeConfig, blocks::norm_silu,
+    config::RGB, key_prefix, patchify,
 };
 use crate::{Checkpoint, ModelError, weights::Weights};
 
@@ -14,7 +14,7 @@ const FAMILIES: [&str; 3] = ["encoder.conv_in", "encoder.down_blocks", "encoder.
 #[derive(Debug, Clone)]
 enum DownBlock {
     Res(Vec<ResBlock>),
-    Compress(Downsample),
+    Compress(Box<Downsample>),
 }
 
 impl DownBlock {
@@ -62,7 +62,9 @@ impl VideoEncoder {
                 VaeBlock::Res { num_layers, width } => {
                     DownBlock::Res(ResBlock::read_all(&weights, *num_layers, *width, padding))
                 }
-                VaeBlock::Compress(block) => DownBlock::Compress(Downsample::read(&weights, block, padding)),
+                VaeBlock::Compress(block) => {
+                    DownBlock::Compress(Box::new(Downsample::read(&weights, block, padding)))
+                }
             });
         }
         let conv_out = CausalConv3d::read(&encoder.at("conv_out"), width, config.encoder_outputs, padding);

@@ -19,15 +19,38 @@ pub fn unpatchify(x: Tensor<5>, patch: usize) -> Tensor<5> {
     split.permute([0, 1, 4, 5, 3, 6, 2]).reshape([b, c, f, h * patch, w * patch])
 }
 
-/// A clip as the encoder takes it: `[1, 3, F, H, W]`, float32 in [-1, 1], `(u/255 - 0.5)/0.5`.
+/// A byte as the encoder takes it: `(u/255 - 0.5)/0.5` in float32, -1 to 1.
+pub fn pixel_value(byte: u8) -> f32 {
+    (f32::from(byte) / 255.0 - 0.5) / 0.5
+}
+
+/// A clip as the encoder takes it: `[1, 3, F, H, W]`, float32, of [`pixel_value`]s.
 pub fn pixels_to_tensor(clip: &Clip, device: &Device) -> Tensor<5> {
-    let range: [f32; 256] = std::array::from_fn(|u| (u as f32 / 255.0 - 0.5) / 0.5);
     let pixels = clip.pixels();
     let (frames, height, width, channels) = pixels.dim();
     let mut values = Vec::with_capacity(pixels.len());
     for channel in 0..channels {
         let plane = pixels.iter().skip(channel).step_by(channels);
-        values.extend(plane.map(|u| range[usize::from(*u)]));
+        values.extend(plane.map(|byte| pixel_value(*byte)));
     }
     Tensor::from_data(TensorData::new(values, [1, channels, frames, height, width]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use tensor_batch::FrameRate;
+
+    use super::*;
+
+    #[test]
+    fn a_clip_becomes_planes_of_colour() {
+        let byte = |(frame, row, column, channel)| (frame * 100 + row + 2 * column + 50 * channel) as u8;
+        let pixels = ndarray::Array4::from_shape_fn((1, 32, 32, 3), byte);
+        let clip = Clip::new(pixels, FrameRate::new(24.0).unwrap()).unwrap();
+        let tensor = pixels_to_tensor(&clip, &Device::flex());
+        assert_eq!(tensor.dims(), [1, 3, 1, 32, 32]);
+        let values = tensor.into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(values[2 * 1024 + 5 * 32 + 7], pixel_value(byte((0, 5, 7, 2))));
+        assert_eq!([0, 255].map(pixel_value), [-1.0, 1.0]);
+    }
 }

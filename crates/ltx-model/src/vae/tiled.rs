@@ -115,7 +115,8 @@ impl Layout {
             let group = slice(&x, FRAMES, frames);
             let row = |rows| {
                 let row = slice(&group, HEIGHT, rows);
-                OverlapAdd::new(WIDTH, self.width.clone(), |columns| tile(slice(&row, WIDTH, columns))).whole()
+                OverlapAdd::new(WIDTH, self.width.clone(), |columns| tile(slice(&row, WIDTH, columns)))
+                    .whole()
             };
             OverlapAdd::new(HEIGHT, self.height.clone(), row).whole()
         })

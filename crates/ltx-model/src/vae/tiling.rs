@@ -20,7 +20,11 @@ impl Tile {
     /// # Errors
     /// If the overlap is not smaller than the tile.
     pub fn new(size: usize, overlap: usize) -> Result<Self, TilingError> {
-        if overlap >= size { Err(TilingError::OverlapTooLarge { size, overlap }) } else { Ok(Self { size, overlap }) }
+        if overlap >= size {
+            Err(TilingError::OverlapTooLarge { size, overlap })
+        } else {
+            Ok(Self { size, overlap })
+        }
     }
 }
 
@@ -231,7 +235,10 @@ mod tests {
     fn along_time_a_tile_starts_a_frame_earlier_and_forgets_it() {
         let intervals = Interval::temporal(12, Tile::new(80, 24).ok());
         assert_eq!(ends(&intervals), [[0, 10, 0, 3], [6, 12, 4, 0]]);
-        assert_eq!(ends(&[intervals[0].to_frames(), intervals[1].to_frames()]), [[0, 73, 0, 24], [48, 89, 25, 0]]);
+        assert_eq!(
+            ends(&[intervals[0].to_frames(), intervals[1].to_frames()]),
+            [[0, 73, 0, 24], [48, 89, 25, 0]]
+        );
         assert_eq!(intervals[1].temporal_weights(), [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]);
     }
 

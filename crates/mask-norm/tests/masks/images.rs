@@ -87,7 +87,8 @@ proptest! {
     ) {
         let mask = Array2::from_shape_vec((height, width), white).unwrap();
         for (how, file) in encodings(&mask) {
-            prop_assert_eq!(read(&file).unwrap().white(), &mask, "{}", how);
+            let frame = read(&file).unwrap();
+            prop_assert_eq!(frame.white(), &mask, "{}", how);
         }
     }
 

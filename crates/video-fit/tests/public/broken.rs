@@ -37,7 +37,9 @@ fn a_playlist_opens_no_other_file() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("playlist.mp4");
     fs::copy(clip("bunny-too-short.mp4"), folder.path().join("other.mp4")).unwrap();
-    for playlist in ["ffconcat version 1.0\nfile other.mp4\n", "#EXTM3U\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n"] {
+    for playlist in
+        ["ffconcat version 1.0\nfile other.mp4\n", "#EXTM3U\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n"]
+    {
         fs::write(&path, playlist).unwrap();
         assert_eq!(kind(&path, &Limits::default()), "unreadable-clip");
     }

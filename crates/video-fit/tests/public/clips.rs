@@ -15,9 +15,15 @@ const WHITE: [u8; 3] = [230, 230, 210];
 
 #[test]
 fn colours_are_those_that_the_stream_states() {
-    for name in
-        ["bt709.mp4", "bt601.mkv", "bt2020-10bit.mp4", "full-range.mp4", "mjpeg.avi", "wide-pixels.mp4", "odd-size.webm"]
-    {
+    for name in [
+        "bt709.mp4",
+        "bt601.mkv",
+        "bt2020-10bit.mp4",
+        "full-range.mp4",
+        "mjpeg.avi",
+        "wide-pixels.mp4",
+        "odd-size.webm",
+    ] {
         let frame = first_frame(&clip(&format!("made/{name}")));
         assert_near(quarters(frame.view()), [RED, GREEN, BLUE, WHITE], 3, name);
     }

@@ -1,4 +1,5 @@
 //! The public face, on real clips, golden data and files that are not what they say.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod broken;
 mod clips;

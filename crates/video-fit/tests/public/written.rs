@@ -3,8 +3,8 @@
 use std::fs;
 
 use ndarray::{Array3, s};
-use tensor_batch::{FrameRate, Size};
 use tempfile::tempdir;
+use tensor_batch::{FrameRate, Size};
 use video_fit::{Frames, Limits, VideoError, probe, write_mp4};
 
 use crate::{assert_near, first_frame, quarters};
@@ -21,7 +21,8 @@ fn rate(fps: f64) -> FrameRate {
 
 #[test]
 fn saturated_colours_come_back() {
-    let path = tempdir().unwrap().keep().join("colours.mp4");
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("colours.mp4");
     for colours in [
         [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]],
         [[0, 0, 0], [255, 255, 0], [0, 255, 255], [255, 0, 255]],
@@ -63,7 +64,8 @@ fn every_frame_is_written_in_order() {
     let path = folder.path().join("order.mp4");
     let frames: Vec<_> = (0..20u8).map(|i| Array3::from_elem([64, 96, 3], i * 12)).collect();
     write_mp4(&path, SIZE, rate(8.0), frames.iter().map(|frame| frame.slice(s![.., .., ..]))).unwrap();
-    let shown = Frames::open(&path, &Limits::default()).unwrap().map(|frame| frame.unwrap().pixels[[32, 48, 0]]);
+    let shown =
+        Frames::open(&path, &Limits::default()).unwrap().map(|frame| frame.unwrap().pixels[[32, 48, 0]]);
     for (found, wanted) in shown.zip((0..20u8).map(|i| i * 12)) {
         assert!(found.abs_diff(wanted) <= 2, "found {found}, wanted {wanted}");
     }
@@ -87,6 +89,7 @@ fn odd_sizes_and_odd_frames_are_refused() {
 #[test]
 fn a_file_that_cannot_be_written_is_an_error() {
     let folder = tempdir().unwrap();
-    let error = write_mp4(&folder.path().join("no/such/folder.mp4"), SIZE, rate(24.0), [quartered([[9; 3]; 4])]);
+    let error =
+        write_mp4(&folder.path().join("no/such/folder.mp4"), SIZE, rate(24.0), [quartered([[9; 3]; 4])]);
     assert!(matches!(error, Err(VideoError::Ffmpeg { .. })), "{error:?}");
 }

@@ -1,0 +1,148 @@
+//! What a call says to programs: one JSON object.
+
+use std::{fs, path::Path};
+
+use billing::{CompletedSteps, Units};
+use serde::Serialize;
+
+use crate::{Detail, FitReport, Outcome, RunError, Survey, Warning, report::ExampleReport};
+
+/// A file that a run made, in the form of hosted services.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutFile {
+    /// A file URL.
+    pub url: String,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its name without folder.
+    pub file_name: String,
+    /// Its size in bytes.
+    pub file_size: u64,
+}
+
+impl OutFile {
+    pub(crate) fn of(path: &Path, content_type: &'static str) -> std::io::Result<Self> {
+        let whole = fs::canonicalize(path)?;
+        let file_name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let url = format!("file://{}", escaped(&whole.to_string_lossy()));
+        Ok(Self { url, content_type, file_name, file_size: fs::metadata(path)?.len() })
+    }
+}
+
+/// Percent-encodes what may not stand in the path of a URL.
+fn escaped(path: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    path.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// The files of a finished run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutFiles {
+    /// The adapters.
+    pub lora_file: OutFile,
+    /// What they were trained with.
+    pub config_file: OutFile,
+    /// Loss, sigma and rate of every step.
+    pub metrics_file: OutFile,
+    /// The preprocessed data, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug_dataset: Option<OutFile>,
+}
+
+/// The one JSON object that a call prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// `accept`, `reject`, `error` or `interrupted`.
+    pub outcome: &'static str,
+    /// The examples that are, or would be, trained on.
+    pub examples: Vec<ExampleReport>,
+    /// The clips that are not.
+    pub dropped: Vec<Warning>,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+    /// The faults of a rejected request.
+    pub detail: Vec<Detail>,
+    /// What failed, for an `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What this call costs.
+    pub billable_units: u32,
+    /// What a finished training of this request costs; none if the request could not be read.
+    pub estimated_units: Option<u32>,
+    /// What a finished training made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<OutFiles>,
+}
+
+impl Answer {
+    fn new(outcome: &'static str, report: FitReport) -> Self {
+        let FitReport { examples, dropped, warnings } = report;
+        Self {
+            outcome,
+            examples,
+            dropped,
+            warnings,
+            detail: Vec::new(),
+            error: None,
+            billable_units: CompletedSteps::NONE.units().get(),
+            estimated_units: None,
+            files: None,
+        }
+    }
+
+    /// The answer to a check.
+    pub fn of_check(result: &Result<Survey, RunError>, estimate: Units) -> Self {
+        let answer = match result {
+            Ok(survey) => Self::new("accept", survey.report.clone()),
+            Err(error) => Self::of_error(error),
+        };
+        Self { estimated_units: Some(estimate.get()), ..answer }
+    }
+
+    /// The answer to a training.
+    pub fn of_run(result: &Result<Outcome, RunError>, estimate: Units) -> Self {
+        let answer = match result {
+            Ok(outcome) => Self {
+                billable_units: outcome.completed.units().get(),
+                files: Some(outcome.files.clone()),
+                ..Self::new("accept", outcome.report.clone())
+            },
+            Err(error) => Self::of_error(error),
+        };
+        Self { estimated_units: Some(estimate.get()), ..answer }
+    }
+
+    /// The answer to a call that ended before there was a request.
+    pub fn of_error(error: &RunError) -> Self {
+        match error {
+            RunError::Rejected { details, report } => {
+                Self { detail: details.clone(), ..Self::new("reject", (**report).clone()) }
+            }
+            RunError::Interrupted => Self::new("interrupted", FitReport::default()),
+            RunError::Failed { .. } => {
+                Self { error: Some(chain(error)), ..Self::new("error", FitReport::default()) }
+            }
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_url_has_no_raw_spaces() {
+        assert_eq!(escaped("/a b/ü.zip"), "/a%20b/%C3%BC.zip");
+    }
+}

@@ -1,0 +1,90 @@
+//! Fitted clips become latents and contexts on disk. The encoders, and their memory, end here.
+
+use std::path::Path;
+
+use lora_train::{LatentCache, LatentCacheWriter};
+use ltx_model::{Checkpoint, ModelError, TextEncoder, VideoEncoder, pixels_to_tensor, to_host};
+use ndarray::{Array2, Array4};
+use tensor_batch::{Caption, ClipSource, FittedClip};
+
+use crate::{
+    Device, RunError, Stage, Watch,
+    clips::FittedClips,
+    debug_dataset::DebugDataset,
+};
+
+/// What the encoders take besides the clips.
+pub(crate) struct Encoders<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) text_encoder: &'a Path,
+    pub(crate) device: &'a Device,
+    pub(crate) trigger: &'a str,
+}
+
+impl Encoders<'_> {
+    /// Encodes every clip and every distinct prompt into a cache in `folder`. Only one of the two encoders is in
+    /// memory at a time.
+    pub(crate) fn encode(
+        &self,
+        clips: &FittedClips,
+        folder: &Path,
+        mut debug: Option<&mut DebugDataset>,
+        watch: &mut Watch<'_>,
+    ) -> Result<LatentCache, RunError> {
+        let mut cache = LatentCacheWriter::create(folder).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+        let mut prompts = Vec::new();
+        watch.stage(Stage::EncodeClips, clips.len(), |watch| {
+            let encoder = VideoEncoder::load(self.checkpoint, self.device).map_err(failed)?;
+            for index in 0..clips.len() {
+                let fitted = clips.get(index).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+                let latents = self.latents(&encoder, &fitted)?;
+                let prompt = number(&mut prompts, Caption::prompt(self.trigger, fitted.caption()));
+                let (stem, mask, rate) = (fitted.stem(), fitted.latent_mask(), fitted.clip().rate());
+                cache.add(stem, &latents, mask, prompt, rate).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+                if let Some(debug) = debug.as_deref_mut() {
+                    debug.add(&fitted)?;
+                }
+                watch.done(index + 1)?;
+            }
+            Ok(())
+        })?;
+        let contexts = self.contexts(&prompts, watch)?;
+        cache.finish(&contexts).map_err(|e| RunError::of(Stage::EncodePrompts, e))
+    }
+
+    /// Normalised latents `[128, F', H', W']`.
+    fn latents(&self, encoder: &VideoEncoder, fitted: &FittedClip) -> Result<Array4<f32>, RunError> {
+        let latents = encoder.encode(pixels_to_tensor(fitted.clip(), self.device));
+        let (values, [_, channels, frames, height, width]) = to_host(latents);
+        let latents = Array4::from_shape_vec([channels, frames, height, width], values);
+        latents.map_err(|e| RunError::Failed { stage: Stage::EncodeClips, source: e.into() })
+    }
+
+    /// The context `[L, D]` of every prompt.
+    fn contexts(&self, prompts: &[String], watch: &mut Watch<'_>) -> Result<Vec<Array2<f32>>, RunError> {
+        watch.stage(Stage::EncodePrompts, prompts.len(), |watch| {
+            let encoder = TextEncoder::load(self.text_encoder, self.checkpoint, self.device)
+                .map_err(|e| RunError::of(Stage::EncodePrompts, e))?;
+            let mut stopped = None;
+            let contexts = encoder.encode(prompts, |done| stopped = watch.done(done).err()).map_err(failed)?;
+            if let Some(stopped) = stopped {
+                return Err(stopped);
+            }
+            let host = |(values, shape)| Array2::from_shape_vec(shape, values);
+            let contexts = contexts.into_iter().map(to_host).map(host).collect::<Result<_, _>>();
+            contexts.map_err(|e| RunError::Failed { stage: Stage::EncodePrompts, source: e.into() })
+        })
+    }
+}
+
+fn failed(error: ModelError) -> RunError {
+    RunError::of(Stage::EncodeClips, error)
+}
+
+/// The place of `prompt` in the list, where it is put if it is new.
+fn number(prompts: &mut Vec<String>, prompt: String) -> usize {
+    prompts.iter().position(|known| *known == prompt).unwrap_or_else(|| {
+        prompts.push(prompt);
+        prompts.len() - 1
+    })
+}

@@ -1,0 +1,103 @@
+//! Trained adapters become files.
+
+use std::{collections::BTreeMap, path::Path};
+
+use lora_train::{TrainedLora, adapters, write_whole};
+use ltx_model::LORA_TARGETS;
+use serde_json::{Value, json};
+
+use crate::{
+    FitReport, OutFile, OutFiles, RunError, Stage, TrainOptions, TrainRequest,
+    debug_dataset::DebugDataset,
+};
+
+pub(crate) const LORA: &str = "lora.safetensors";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const METRICS: &str = "metrics.jsonl";
+pub(crate) const OUTCOME: &str = "outcome.json";
+pub(crate) const DEBUG_DATASET: &str = "debug_dataset.zip";
+
+/// What the files say besides the adapters.
+pub(crate) struct Publication<'a> {
+    pub(crate) request: &'a TrainRequest,
+    pub(crate) options: &'a TrainOptions,
+    pub(crate) base_model: &'a str,
+    pub(crate) report: &'a FitReport,
+}
+
+impl Publication<'_> {
+    /// Writes adapters, configuration and, if there is one, the debug archive into `out`.
+    pub(crate) fn write(
+        &self,
+        lora: &TrainedLora,
+        debug: Option<&DebugDataset>,
+        out: &Path,
+    ) -> Result<OutFiles, RunError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| RunError::Failed { stage: Stage::Publish, source };
+        let bytes = adapters::to_safetensors(lora.lora(), &self.metadata(lora)).map_err(|e| failed(e.into()))?;
+        write(&out.join(LORA), &bytes)?;
+        let config = serde_json::to_vec_pretty(&self.config(lora)).map_err(|e| failed(e.into()))?;
+        write(&out.join(CONFIG), &config)?;
+        if let Some(debug) = debug {
+            debug.write(&out.join(DEBUG_DATASET))?;
+        }
+        let file = |name: &str, content_type| {
+            let path = out.join(name);
+            OutFile::of(&path, content_type).map_err(RunError::io(Stage::Publish, path))
+        };
+        Ok(OutFiles {
+            lora_file: file(LORA, "application/octet-stream")?,
+            config_file: file(CONFIG, "application/json")?,
+            metrics_file: file(METRICS, "application/jsonl")?,
+            debug_dataset: debug.map(|_| file(DEBUG_DATASET, "application/zip")).transpose()?,
+        })
+    }
+
+    fn metadata(&self, lora: &TrainedLora) -> BTreeMap<String, String> {
+        let rank = self.request.rank().to_string();
+        [
+            ("alpha", rank.clone()),
+            ("base_model", self.base_model.to_owned()),
+            ("rank", rank),
+            ("steps", lora.steps().to_string()),
+            ("training_type", "inpaint".to_owned()),
+            ("trigger_phrase", self.request.trigger_phrase().to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+
+    fn config(&self, lora: &TrainedLora) -> Value {
+        let request = self.request;
+        let size = request.bucket().size();
+        let deltas: BTreeMap<&str, f64> = lora.delta_rms().iter().map(|(name, rms)| (name.as_str(), *rms)).collect();
+        json!({
+            "trigger_phrase": request.trigger_phrase(),
+            "training_type": "inpaint",
+            "base_model": self.base_model,
+            "lora": {
+                "rank": request.rank().get(),
+                "alpha": request.rank().get(),
+                "target_modules": LORA_TARGETS,
+                "dtype": "bfloat16",
+                "steps": lora.steps(),
+                "delta_rms": deltas,
+            },
+            "data": {
+                "examples": self.report.examples.len(),
+                "width": size.width,
+                "height": size.height,
+                "frames": request.bucket().frames(),
+                "frame_rate": request.frame_rate(),
+                "auto_scale_input": request.auto_scale_input(),
+                "mask_convention": "white = regenerate",
+            },
+            "options": self.options.to_json(),
+            "request": request.to_json(),
+        })
+    }
+}
+
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    write_whole(path, bytes).map_err(RunError::io(Stage::Publish, path))
+}

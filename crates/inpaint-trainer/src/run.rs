@@ -1,0 +1,247 @@
+//! The stages composed: an archive becomes a LoRA.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use billing::CompletedSteps;
+use lora_train::{
+    LatentCache, TrainError, TrainPlan, TrainedLora,
+    maths::{self, SigmaSampler},
+};
+use ltx_model::{Checkpoint, Transformer, TransformerConfig, VaeConfig};
+use tensor_batch::LatentSource;
+
+use crate::{
+    Answer, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Scheduler, Stage, TimestepSampler,
+    TrainOptions, TrainRequest, Warning, Watch,
+    clips::{FittedClips, fit},
+    debug_dataset::DebugDataset,
+    encode::Encoders,
+    example::Fit,
+    fetch::fetch,
+    metrics::Metrics,
+    out::{self, Work},
+    publish::{self, Publication},
+    validation,
+};
+
+/// Where a run takes its model from and puts its results: the operator's side, not the user's.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The checkpoint: transformer, VAE and text projection in one file.
+    pub checkpoint: PathBuf,
+    /// The folder of the Gemma text encoder.
+    pub text_encoder: PathBuf,
+    /// What the adapters are said to belong to.
+    pub base_model: String,
+    /// Where everything is computed.
+    pub device: Device,
+    /// Where the results are put; an earlier run's are set aside.
+    pub out: PathBuf,
+    /// What the run may take.
+    pub limits: Limits,
+}
+
+/// A request whose data are in order.
+#[derive(Debug)]
+pub struct Survey {
+    /// What is, or would be, trained on.
+    pub report: FitReport,
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was trained on.
+    pub report: FitReport,
+    /// What is billed.
+    pub completed: CompletedSteps,
+    /// What was made.
+    pub files: OutFiles,
+    /// Where the results of an earlier run were set aside.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// Does everything up to the encoders: fetches, unpacks, decodes, fits. Works in a folder of its own inside
+/// `folder`, which is gone afterwards. Costs 0 units.
+///
+/// # Errors
+/// [`RunError::Rejected`] with every fault of the data.
+pub fn check(
+    request: &TrainRequest,
+    limits: &Limits,
+    folder: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<Survey, RunError> {
+    let work = Work::within(folder)?;
+    let (_, report) = prepare(request, limits, &work, watch)?;
+    Ok(Survey { report })
+}
+
+/// Trains what `request` asks for.
+///
+/// # Errors
+/// A rejected request says all that is wrong and leaves the results of earlier runs where they are; so do failures
+/// before the first clip is encoded.
+pub fn run(
+    request: &TrainRequest,
+    options: &TrainOptions,
+    settings: &Settings,
+    watch: &mut Watch<'_>,
+) -> Result<Outcome, RunError> {
+    let base = open_base(settings)?;
+    let work = Work::beside(&settings.out)?;
+    let (clips, report) = prepare(request, &settings.limits, &work, watch)?;
+
+    let set_aside = out::claim(&settings.out)?;
+    let mut debug = request.debug_dataset().then(|| DebugDataset::create(work.path().join("debug"))).transpose()?;
+    let encoders = Encoders {
+        checkpoint: &base,
+        text_encoder: &settings.text_encoder,
+        device: &settings.device,
+        trigger: request.trigger_phrase(),
+    };
+    let latents = encoders.encode(&clips, &work.path().join("latents"), debug.as_mut(), watch)?;
+    let lora = train(&latents, &base, &plan(request, options), settings, watch)?;
+    let files = watch.stage(Stage::Publish, 1, |_| {
+        let base_model = &settings.base_model;
+        Publication { request, options, base_model, report: &report }.write(&lora, debug.as_ref(), &settings.out)
+    })?;
+    let completed = CompletedSteps::finished(request.number_of_steps());
+    let outcome = Ok(Outcome { report, completed, files, set_aside });
+    write_outcome(&outcome, request, &settings.out)?;
+    outcome
+}
+
+/// Fails early where the operator's side is wrong: nothing is fetched for a checkpoint that cannot be used.
+fn open_base(settings: &Settings) -> Result<Checkpoint, RunError> {
+    let failed = |e| RunError::of(Stage::Train, e);
+    let base = Checkpoint::open(&settings.checkpoint).map_err(failed)?;
+    TransformerConfig::of(&base).map_err(failed)?;
+    VaeConfig::of(&base).map_err(failed)?;
+    Ok(base)
+}
+
+/// Everything up to the encoders.
+fn prepare(
+    request: &TrainRequest,
+    limits: &Limits,
+    work: &Work,
+    watch: &mut Watch<'_>,
+) -> Result<(FittedClips, FitReport), RunError> {
+    let mut report = FitReport::default();
+    for snap in request.warnings() {
+        note(&mut report, Warning::new(snap.field, FrameSnap::KIND, snap.to_string()), watch);
+    }
+    let archive = watch.stage(Stage::Fetch, 0, |watch| {
+        let target = work.path().join("archive.zip");
+        let mut progress = |bytes: u64| {
+            // Whether to stop is asked again after the stage; a download has a deadline of its own.
+            let _ = watch.done(bytes as usize);
+        };
+        let limit = limits.archive.archive_bytes;
+        let path = fetch(request.training_data_url(), &target, limit, limits, &mut progress)
+            .map_err(|e| RunError::of(Stage::Fetch, e))?;
+        std::fs::File::open(&path).map_err(RunError::io(Stage::Fetch, path))
+    })?;
+    let examples = watch.stage(Stage::Unpack, 1, |watch| {
+        let examples = dataset_zip::open(archive, &limits.archive).map_err(rejected)?;
+        for warning in examples.warnings() {
+            let warning = Warning::new(&warning.name, warning.kind, &warning.message);
+            watch.warn(&warning);
+            report.warnings.push(warning);
+        }
+        let unpacked = examples.unpack(&work.path().join("media")).map_err(rejected)?;
+        watch.done(1)?;
+        Ok(unpacked)
+    })?;
+    let how = Fit {
+        bucket: request.bucket(),
+        frame_rate: request.frame_rate(),
+        auto_scale: request.auto_scale_input(),
+        trigger: request.trigger_phrase().to_owned(),
+    };
+    let (clips, report) =
+        watch.stage(Stage::Survey, examples.len(), |watch| fit(examples, report, &how, limits, watch))?;
+    if !request.validation().is_empty() {
+        let checked = |watch: &mut _| validation::check(request, work.path(), limits, watch);
+        watch.stage(Stage::Validation, request.validation().len(), checked)?;
+    }
+    Ok((clips, report))
+}
+
+fn note(report: &mut FitReport, warning: Warning, watch: &mut Watch<'_>) {
+    watch.warn(&warning);
+    report.warnings.push(warning);
+}
+
+/// Every fault of an archive, or the failure that ended its reading.
+fn rejected(error: dataset_zip::Rejected) -> RunError {
+    use tensor_batch::{Blame, Fault};
+    if error.fault() == Fault::Service {
+        return RunError::of(Stage::Unpack, error);
+    }
+    let detail = |fault: &dataset_zip::ArchiveError| crate::Detail::of(["body", "training_data_url"], fault);
+    RunError::rejected(error.faults().map(detail).collect())
+}
+
+fn train(
+    latents: &LatentCache,
+    base: &Checkpoint,
+    plan: &TrainPlan,
+    settings: &Settings,
+    watch: &mut Watch<'_>,
+) -> Result<TrainedLora, RunError> {
+    watch.stage(Stage::Train, plan.steps, |watch| {
+        let path = settings.out.join(publish::METRICS);
+        let mut metrics = Metrics::create(&path).map_err(RunError::io(Stage::Train, &path))?;
+        let model = Transformer::load(base, &settings.device).map_err(|e| RunError::of(Stage::Train, e))?;
+        let mut unwritten = None;
+        let result = lora_train::train(latents, &model, plan, &mut |event| {
+            if let Err(error) = metrics.write(&event) {
+                unwritten = Some(error);
+                return ControlFlow::Break(());
+            }
+            watch.trained(event)
+        });
+        match (result, unwritten) {
+            (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
+            (Err(TrainError::Interrupted { .. }), None) => Err(RunError::Interrupted),
+            (result, None) => result.map_err(|e| RunError::of(Stage::Train, e)),
+        }
+    })
+}
+
+/// The request and its options in the trainer's own terms.
+fn plan(request: &TrainRequest, options: &TrainOptions) -> TrainPlan {
+    TrainPlan {
+        steps: request.number_of_steps() as usize,
+        rank: request.rank(),
+        learning_rate: request.learning_rate(),
+        scheduler: match options.scheduler() {
+            Scheduler::Constant => maths::Scheduler::Constant,
+            Scheduler::Linear => maths::Scheduler::LINEAR,
+            Scheduler::Cosine => maths::Scheduler::COSINE,
+            Scheduler::CosineWithRestarts => maths::Scheduler::COSINE_WITH_RESTARTS,
+            Scheduler::Polynomial => maths::Scheduler::POLYNOMIAL,
+            Scheduler::Step => maths::Scheduler::STEP,
+        },
+        accumulation: options.accumulation() as usize,
+        max_grad_norm: options.max_grad_norm().unwrap_or(0.0),
+        weight_decay: options.weight_decay(),
+        sampler: match options.timestep_sampler() {
+            TimestepSampler::ShiftedLogitNormal => SigmaSampler::default(),
+            TimestepSampler::Uniform => SigmaSampler::Uniform { min: 0.0, max: 1.0 },
+        },
+        seed: options.seed(),
+    }
+}
+
+fn write_outcome(outcome: &Result<Outcome, RunError>, request: &TrainRequest, out: &Path) -> Result<(), RunError> {
+    let answer = Answer::of_run(outcome, request.estimated_units());
+    let json = serde_json::to_vec_pretty(&answer)
+        .map_err(|e| RunError::Failed { stage: Stage::Publish, source: e.into() })?;
+    publish::write(&out.join(publish::OUTCOME), &json)
+}

@@ -7,11 +7,7 @@ use ltx_model::{Checkpoint, ModelError, TextEncoder, VideoEncoder, pixels_to_ten
 use ndarray::{Array2, Array4};
 use tensor_batch::{Caption, ClipSource, FittedClip};
 
-use crate::{
-    Device, RunError, Stage, Watch,
-    clips::FittedClips,
-    debug_dataset::DebugDataset,
-};
+use crate::{Device, RunError, Stage, Watch, clips::FittedClips, debug_dataset::DebugDataset};
 
 /// What the encoders take besides the clips.
 pub(crate) struct Encoders<'a> {
@@ -40,7 +36,9 @@ impl Encoders<'_> {
                 let latents = self.latents(&encoder, &fitted)?;
                 let prompt = number(&mut prompts, Caption::prompt(self.trigger, fitted.caption()));
                 let (stem, mask, rate) = (fitted.stem(), fitted.latent_mask(), fitted.clip().rate());
-                cache.add(stem, &latents, mask, prompt, rate).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+                cache
+                    .add(stem, &latents, mask, prompt, rate)
+                    .map_err(|e| RunError::of(Stage::EncodeClips, e))?;
                 if let Some(debug) = debug.as_deref_mut() {
                     debug.add(&fitted)?;
                 }
@@ -66,7 +64,8 @@ impl Encoders<'_> {
             let encoder = TextEncoder::load(self.text_encoder, self.checkpoint, self.device)
                 .map_err(|e| RunError::of(Stage::EncodePrompts, e))?;
             let mut stopped = None;
-            let contexts = encoder.encode(prompts, |done| stopped = watch.done(done).err()).map_err(failed)?;
+            let contexts =
+                encoder.encode(prompts, |done| stopped = watch.done(done).err()).map_err(failed)?;
             if let Some(stopped) = stopped {
                 return Err(stopped);
             }

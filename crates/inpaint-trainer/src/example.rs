@@ -188,12 +188,14 @@ fn warnings(stem: &Stem, probe: &Probe, fit: &Fit, time: TimeFit) -> Vec<Warning
     match time {
         TimeFit::Same => {}
         TimeFit::Held { mask_frames, clip_frames } => {
-            let message =
-                format!("the mask of `{stem}` has {mask_frames} frames for {clip_frames}: its last one is held");
+            let message = format!(
+                "the mask of `{stem}` has {mask_frames} frames for {clip_frames}: its last one is held"
+            );
             warnings.push(Warning::new(stem, "mask-held", message));
         }
         TimeFit::Cut { clip_frames } => {
-            let message = format!("the mask of `{stem}` is longer than its clip: it is cut to {clip_frames} frames");
+            let message =
+                format!("the mask of `{stem}` is longer than its clip: it is cut to {clip_frames} frames");
             warnings.push(Warning::new(stem, "mask-cut", message));
         }
     }

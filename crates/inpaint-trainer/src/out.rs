@@ -46,11 +46,11 @@ pub(crate) fn claim(out: &Path) -> Result<Option<PathBuf>, RunError> {
 }
 
 fn set_aside(out: &Path) -> io::Result<Option<PathBuf>> {
-    match fs::read_dir(out) {
+    match fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
-        Ok(mut entries) if entries.next().is_none() => return Ok(None),
-        Ok(_) => {}
+        Ok(true) => return Ok(None),
+        Ok(false) => {}
     }
     for number in 1u32.. {
         let mut name = out.as_os_str().to_owned();

@@ -7,8 +7,7 @@ use ltx_model::LORA_TARGETS;
 use serde_json::{Value, json};
 
 use crate::{
-    FitReport, OutFile, OutFiles, RunError, Stage, TrainOptions, TrainRequest,
-    debug_dataset::DebugDataset,
+    FitReport, OutFile, OutFiles, RunError, Stage, TrainOptions, TrainRequest, debug_dataset::DebugDataset,
 };
 
 pub(crate) const LORA: &str = "lora.safetensors";
@@ -33,8 +32,12 @@ impl Publication<'_> {
         debug: Option<&DebugDataset>,
         out: &Path,
     ) -> Result<OutFiles, RunError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| RunError::Failed { stage: Stage::Publish, source };
-        let bytes = adapters::to_safetensors(lora.lora(), &self.metadata(lora)).map_err(|e| failed(e.into()))?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| RunError::Failed {
+            stage: Stage::Publish,
+            source,
+        };
+        let bytes =
+            adapters::to_safetensors(lora.lora(), &self.metadata(lora)).map_err(|e| failed(e.into()))?;
         write(&out.join(LORA), &bytes)?;
         let config = serde_json::to_vec_pretty(&self.config(lora)).map_err(|e| failed(e.into()))?;
         write(&out.join(CONFIG), &config)?;
@@ -70,7 +73,8 @@ impl Publication<'_> {
     fn config(&self, lora: &TrainedLora) -> Value {
         let request = self.request;
         let size = request.bucket().size();
-        let deltas: BTreeMap<&str, f64> = lora.delta_rms().iter().map(|(name, rms)| (name.as_str(), *rms)).collect();
+        let deltas: BTreeMap<&str, f64> =
+            lora.delta_rms().iter().map(|(name, rms)| (name.as_str(), *rms)).collect();
         json!({
             "trigger_phrase": request.trigger_phrase(),
             "training_type": "inpaint",

@@ -96,7 +96,8 @@ pub fn run(
     let (clips, report) = prepare(request, &settings.limits, &work, watch)?;
 
     let set_aside = out::claim(&settings.out)?;
-    let mut debug = request.debug_dataset().then(|| DebugDataset::create(work.path().join("debug"))).transpose()?;
+    let mut debug =
+        request.debug_dataset().then(|| DebugDataset::create(work.path().join("debug"))).transpose()?;
     let encoders = Encoders {
         checkpoint: &base,
         text_encoder: &settings.text_encoder,
@@ -107,7 +108,11 @@ pub fn run(
     let lora = train(&latents, &base, &plan(request, options), settings, watch)?;
     let files = watch.stage(Stage::Publish, 1, |_| {
         let base_model = &settings.base_model;
-        Publication { request, options, base_model, report: &report }.write(&lora, debug.as_ref(), &settings.out)
+        Publication { request, options, base_model, report: &report }.write(
+            &lora,
+            debug.as_ref(),
+            &settings.out,
+        )
     })?;
     let completed = CompletedSteps::finished(request.number_of_steps());
     let outcome = Ok(Outcome { report, completed, files, set_aside });
@@ -166,8 +171,9 @@ fn prepare(
     let (clips, report) =
         watch.stage(Stage::Survey, examples.len(), |watch| fit(examples, report, &how, limits, watch))?;
     if !request.validation().is_empty() {
-        let checked = |watch: &mut _| validation::check(request, work.path(), limits, watch);
-        watch.stage(Stage::Validation, request.validation().len(), checked)?;
+        watch.stage(Stage::Validation, request.validation().len(), |watch| {
+            validation::check(request, work.path(), limits, watch)
+        })?;
     }
     Ok((clips, report))
 }
@@ -239,7 +245,11 @@ fn plan(request: &TrainRequest, options: &TrainOptions) -> TrainPlan {
     }
 }
 
-fn write_outcome(outcome: &Result<Outcome, RunError>, request: &TrainRequest, out: &Path) -> Result<(), RunError> {
+fn write_outcome(
+    outcome: &Result<Outcome, RunError>,
+    request: &TrainRequest,
+    out: &Path,
+) -> Result<(), RunError> {
     let answer = Answer::of_run(outcome, request.estimated_units());
     let json = serde_json::to_vec_pretty(&answer)
         .map_err(|e| RunError::Failed { stage: Stage::Publish, source: e.into() })?;

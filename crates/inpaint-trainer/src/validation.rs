@@ -31,7 +31,8 @@ pub(crate) fn check(
     let mut samples = Vec::new();
     let mut faults = Vec::new();
     for (index, sample) in request.validation().iter().enumerate() {
-        match Sample { index, folder, limits, how: &how }.check(sample) {
+        let place = Sample { index, folder, limits, how: &how };
+        match place.check(sample) {
             Ok((surveyed, warnings)) => {
                 warnings.iter().for_each(|warning| watch.warn(warning));
                 samples.push(surveyed);
@@ -112,7 +113,8 @@ fn both(a: Option<SampleError>, b: Option<SampleError>) -> SampleError {
 /// By the extension of its path; a query string does not count.
 fn is_video(location: &Location) -> bool {
     let path = location.as_str().split(['?', '#']).next().unwrap_or_default();
-    let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let extension =
+        Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     ["mp4", "mov", "webm", "mkv", "avi"].contains(&extension.as_str())
 }
 

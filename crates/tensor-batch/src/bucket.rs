@@ -77,6 +77,20 @@ impl Bucket {
         Self { size: Size { width, height }, frames }
     }
 
+    /// The bucket for a clip of size `source` and `frames` frames, by the reference trainer's rule: of the buckets
+    /// with no more frames than the clip, the one of the nearest aspect ratio, by the distance of the logarithms; of
+    /// several the one with most frames, then the largest, then the first. None if every bucket has too many frames.
+    pub fn nearest(buckets: &[Self], source: Size, frames: u32) -> Option<Self> {
+        let aspect = |size: Size| (f64::from(size.width) / f64::from(size.height)).ln();
+        let distance = |bucket: &Self| (aspect(source) - aspect(bucket.size)).abs();
+        let area = |bucket: &Self| bucket.size.width * bucket.size.height;
+        let filled = buckets.iter().copied().filter(|bucket| bucket.frames.get() <= frames);
+        filled.min_by(|a, b| {
+            let by_aspect = distance(a).total_cmp(&distance(b));
+            by_aspect.then(b.frames.cmp(&a.frames)).then(area(b).cmp(&area(a)))
+        })
+    }
+
     /// Width and height in pixels.
     pub fn size(self) -> Size {
         self.size
@@ -155,6 +169,31 @@ mod tests {
         for wrong in ["768x450x89", "768x448x88", "768x448", "0x32x9", "axbxc", "32x32x9x1", "32x9984x9"] {
             assert!(wrong.parse::<Bucket>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_nearest_bucket_agrees_in_aspect_then_in_frames_then_in_area() {
+        let listed = ["64x64x9", "64x64x25", "96x96x25", "128x64x49", "64x128x49", "32x128x9"];
+        let buckets = listed.map(|bucket| bucket.parse().unwrap());
+        let nearest = |width, height, frames| {
+            let nearest = Bucket::nearest(&buckets, Size { width, height }, frames);
+            nearest.map(|bucket| bucket.to_string())
+        };
+        assert_eq!(nearest(50, 51, 60).as_deref(), Some("96x96x25"));
+        assert_eq!(nearest(50, 51, 24).as_deref(), Some("64x64x9"));
+        assert_eq!(nearest(1920, 1080, 49).as_deref(), Some("128x64x49"));
+        assert_eq!(nearest(1920, 1080, 48).as_deref(), Some("96x96x25"));
+        // 0.36 is nearer to 1:2 by logarithm, to 1:4 by quotient.
+        assert_eq!(nearest(360, 1000, 49).as_deref(), Some("64x128x49"));
+        assert_eq!(nearest(50, 50, 8), None);
+    }
+
+    #[test]
+    fn of_equally_near_buckets_the_first_is_taken() {
+        let [wide, tall]: [Bucket; 2] = ["128x64x9", "64x128x9"].map(|bucket| bucket.parse().unwrap());
+        let square = Size { width: 100, height: 100 };
+        assert_eq!(Bucket::nearest(&[wide, tall], square, 9), Some(wide));
+        assert_eq!(Bucket::nearest(&[tall, wide], square, 9), Some(tall));
     }
 
     #[test]

@@ -27,7 +27,12 @@ fn number(params: &Value, key: &str) -> Result<f64, Box<dyn Error>> {
 }
 
 /// Adapters from the case's tensors `<group><saved key>`; a `B` that is not there is zero.
-fn adapters_of(case: &Case, group: &str, blocks: usize, scale: f64) -> Result<TransformerLora, Box<dyn Error>> {
+fn adapters_of(
+    case: &Case,
+    group: &str,
+    blocks: usize,
+    scale: f64,
+) -> Result<TransformerLora, Box<dyn Error>> {
     let mut failed = None;
     let mut read = |module: String| -> Option<LoraPair> {
         let factor = |factor: &str| tensor::<2>(case, &format!("{group}{PREFIX}{module}.{factor}.weight"));
@@ -65,7 +70,12 @@ fn tokens(latents: Tensor<5>) -> Tensor<3> {
     latents.reshape([batch, channels, frames * height * width]).swap_dims(1, 2)
 }
 
-fn batch(case: &Case, model: &Transformer, sigma: Vec<f32>, noise: Tensor<3>) -> Result<Batch, Box<dyn Error>> {
+fn batch(
+    case: &Case,
+    model: &Transformer,
+    sigma: Vec<f32>,
+    noise: Tensor<3>,
+) -> Result<Batch, Box<dyn Error>> {
     let fps = case.tensor_f32("fps")?.0.first().copied().ok_or("no fps")?;
     let positions = Positions::of(grid(case.params())?, FrameRate::new(f64::from(fps))?);
     Ok(Batch {
@@ -108,8 +118,10 @@ pub(super) fn lora_step(case: &Case) -> KindResult {
 
 /// Other targets than ours would be another model.
 fn check_targets(params: &Value) -> Result<(), Box<dyn Error>> {
-    let targets: Vec<&str> = params["target_modules"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let same = targets.len() == LORA_TARGETS.len() && targets.iter().all(|target| LORA_TARGETS.contains(target));
+    let targets: Vec<&str> =
+        params["target_modules"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let same =
+        targets.len() == LORA_TARGETS.len() && targets.iter().all(|target| LORA_TARGETS.contains(target));
     if same { Ok(()) } else { Err(format!("adapters of {targets:?} are not implemented").into()) }
 }
 
@@ -141,14 +153,25 @@ pub(super) fn timestep_samplers(case: &Case) -> KindResult {
     let draws: Vec<SigmaDraw> = {
         let [z, u, p] = ["z", "u", "p"].map(|name| case.tensor_f32(name));
         let (z, u, p) = (z?.0, u?.0, p?.0);
-        z.iter().zip(&u).zip(&p).map(|((z, u), p)| SigmaDraw { z: (*z).into(), u: (*u).into(), p: (*p).into() }).collect()
+        z.iter()
+            .zip(&u)
+            .zip(&p)
+            .map(|((z, u), p)| SigmaDraw { z: (*z).into(), u: (*u).into(), p: (*p).into() })
+            .collect()
     };
-    let sigmas = |sampler: &SigmaSampler, tokens: usize| draws.iter().map(|draw| sampler.sigma(tokens, *draw)).collect::<Vec<_>>();
-    let lengths: Vec<usize> = case.tensor_i64("seq_lengths")?.0.into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
+    let sigmas = |sampler: &SigmaSampler, tokens: usize| {
+        draws.iter().map(|draw| sampler.sigma(tokens, *draw)).collect::<Vec<_>>()
+    };
+    let lengths: Vec<usize> =
+        case.tensor_i64("seq_lengths")?.0.into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
     let default = logit_normal(&params["default"])?;
     let mut all = vec![
         Produced::f32("mu", lengths.iter().map(|n| sigma_shift(*n) as f32).collect(), [lengths.len()]),
-        Produced::f32("sigma", lengths.iter().flat_map(|n| sigmas(&default, *n)).collect(), [lengths.len(), draws.len()]),
+        Produced::f32(
+            "sigma",
+            lengths.iter().flat_map(|n| sigmas(&default, *n)).collect(),
+            [lengths.len(), draws.len()],
+        ),
     ];
     for name in case.names() {
         if name.starts_with("sigma_") {
@@ -179,7 +202,9 @@ fn statistics(case: &Case, sampler: &SigmaSampler, lengths: &[usize]) -> KindRes
         let mut sigmas: Vec<f32> = (0..DRAWS).map(|_| sampler.sigma(*tokens, draws.sigma())).collect();
         sigmas.sort_by(f32::total_cmp);
         means.push((sigmas.iter().map(|s| f64::from(*s)).sum::<f64>() / DRAWS as f64) as f32);
-        quantiles.extend(levels.iter().map(|level| sigmas[(f64::from(*level) * (DRAWS - 1) as f64).round() as usize]));
+        quantiles.extend(
+            levels.iter().map(|level| sigmas[(f64::from(*level) * (DRAWS - 1) as f64).round() as usize]),
+        );
     }
     Ok(vec![
         Produced::f32("mean", means, [lengths.len()]),
@@ -202,7 +227,8 @@ fn trained(case: &Case, model: &Transformer, name: &str, run: &Value) -> KindRes
     let scale = number(case.params(), "alpha")? / number(case.params(), "rank")?;
     let mut lora = adapters_of(case, "init/", model.blocks().len(), scale)?;
     let mut optimizer = Optimizer::new(adamw(run)?, &lora);
-    let (accumulation, steps) = (number(run, "accumulation")? as usize, number(run, "optimizer_steps")? as usize);
+    let (accumulation, steps) =
+        (number(run, "accumulation")? as usize, number(run, "optimizer_steps")? as usize);
     let (scheduler, rate) = (scheduler(run)?, number(run, "learning_rate")?);
     let (noise, sigma): (Tensor<4>, Tensor<2>) = (tensor(case, "noise")?, tensor(case, "sigma")?);
     let (mut losses, mut norms, mut rates) = (Vec::new(), Vec::new(), Vec::new());

@@ -4,8 +4,8 @@ use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ltx_model::{
-    Checkpoint, Positions, Rope, TokenTimesteps, Transformer, TransformerConfig, TransformerInput, rope_frequencies,
-    sinusoid,
+    Checkpoint, Positions, Rope, TokenTimesteps, Transformer, TransformerConfig, TransformerInput,
+    rope_frequencies, sinusoid,
 };
 use serde_json::Value;
 use tensor_batch::{FrameRate, LatentGrid};
@@ -75,7 +75,8 @@ fn rope(case: &Case) -> KindResult {
             let count = config.inner_dim() / 6;
             let values = rope_frequencies(count, config.positional_embedding_theta);
             all.push(Produced::f32(name, values, [count]));
-        } else if let Some((label, fps)) = name.strip_prefix("cos_").and_then(|rest| rest.split_once("_fps")) {
+        } else if let Some((label, fps)) = name.strip_prefix("cos_").and_then(|rest| rest.split_once("_fps"))
+        {
             let table = rope_table(case, grid, label, fps)?;
             all.push(produced(name, listed(case, label, table.cos)?));
             all.push(produced(name.replacen("cos", "sin", 1), listed(case, label, table.sin)?));
@@ -112,7 +113,8 @@ fn listed(case: &Case, label: &str, table: Tensor<4>) -> Result<Tensor<4>, Box<d
     if !case.has(&name) {
         return Ok(table);
     }
-    let index: Vec<i32> = case.tensor_i64(&name)?.0.into_iter().map(i32::try_from).collect::<Result<_, _>>()?;
+    let index: Vec<i32> =
+        case.tensor_i64(&name)?.0.into_iter().map(i32::try_from).collect::<Result<_, _>>()?;
     let count = index.len();
     Ok(table.select(2, Tensor::from_data(TensorData::new(index, [count]), &Device::flex())))
 }
@@ -217,7 +219,8 @@ fn stg_forward(case: &Case) -> KindResult {
     let model = model(case)?;
     let given = Given::read(case, &model)?;
     let input = given.input(tensor(case, "latent")?);
-    let blocks = case.tensor_i64("stg_blocks")?.0.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>()?;
+    let blocks =
+        case.tensor_i64("stg_blocks")?.0.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>()?;
     let all: Vec<usize> = (0..model.blocks().len()).collect();
     Ok(vec![
         produced("velocity", model.forward(&input, None, &[])),

@@ -1,0 +1,137 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use inpaint_trainer::{Device, Draft, RequestError, RunError, TrainOptions, TrainRequest};
+use serde_json::{Map, Value};
+use tensor_batch::Bucket;
+
+#[derive(Debug, Parser)]
+#[command(name = "inpaint", version, about = "Train video-inpainting LoRAs for LTX-2.3")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a LoRA; without arguments, the tiny model on the demo dataset
+    Train(TrainArgs),
+    /// Check a dataset as a training would, up to the encoders; costs nothing
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// A training request as JSON; other arguments override it
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) request: Option<PathBuf>,
+    /// Set a field of the request, or a training option (scheduler, accumulation, max_grad_norm, weight_decay, seed,
+    /// timestep_sampler)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Size of training and validation, instead of resolution, aspect ratio and frames: multiples of 32, 8k+1 frames
+    #[arg(long, value_name = "WxHxF")]
+    pub(crate) bucket: Option<Bucket>,
+    /// Print one JSON object to stdout, and nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// The archive of clips and masks: a .zip file or an http(s) URL [default: the demo dataset]
+    #[arg(long, value_name = "PATH|URL")]
+    pub(crate) dataset: Option<String>,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    /// The checkpoint: `tiny`, which comes with this program, or an LTX-2.3 file
+    #[arg(long, value_name = "tiny|FILE.safetensors", default_value = "tiny")]
+    pub(crate) model: String,
+    /// The folder of the Gemma text encoder [default: the tiny model's own]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) text_encoder: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_name = "cpu|cuda[:N]", default_value = "cpu", value_parser = device)]
+    pub(crate) device: Device,
+    /// Seed of every random draw [default: 42]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Folder of the results; an earlier run's are set aside as DIR.1, DIR.2, ...
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The archive of clips and masks: a .zip file or an http(s) URL
+    #[arg(value_name = "DATASET")]
+    pub(crate) dataset: Option<String>,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    match text {
+        "cpu" => Ok(Device::flex()),
+        _ if text == "cuda" || text.starts_with("cuda:") => {
+            Err("this program was built without CUDA; use `cpu`".to_owned())
+        }
+        _ => Err("expected `cpu`, `cuda` or `cuda:N`".to_owned()),
+    }
+}
+
+/// What the request arguments say together.
+#[derive(Debug)]
+pub(crate) enum BadRequest {
+    /// Its faults.
+    Faults(RequestError),
+    /// The request file cannot be read.
+    File(String),
+}
+
+impl BadRequest {
+    /// As the error of a run, for the answer.
+    pub(crate) fn into_run_error(self) -> Result<RunError, String> {
+        match self {
+            Self::Faults(error) => Ok(error.into()),
+            Self::File(message) => Err(message),
+        }
+    }
+}
+
+impl RequestArgs {
+    /// Puts request file, settings, dataset and seed together and checks them; `preset` holds what applies where
+    /// nothing else is said.
+    pub(crate) fn checked(
+        &self,
+        dataset: Option<&str>,
+        seed: Option<u64>,
+        preset: &[String],
+    ) -> Result<(TrainRequest, TrainOptions), BadRequest> {
+        let mut draft = Draft::new(self.file()?).map_err(BadRequest::Faults)?;
+        preset.iter().for_each(|pair| draft.set(pair));
+        if let Some(dataset) = dataset {
+            draft.set(&format!("training_data_url={dataset}"));
+        }
+        if let Some(seed) = seed {
+            draft.set(&format!("seed={seed}"));
+        }
+        self.set.iter().for_each(|pair| draft.set(pair));
+        let (request, options) = draft.check().map_err(BadRequest::Faults)?;
+        match self.bucket {
+            Some(bucket) => Ok((request.with_bucket(bucket), options)),
+            None => Ok((request, options)),
+        }
+    }
+
+    fn file(&self) -> Result<Value, BadRequest> {
+        let Some(path) = &self.request else { return Ok(Value::Object(Map::new())) };
+        let bad = |reason: String| {
+            BadRequest::File(format!("cannot read the request {}: {reason}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+        serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
+    }
+}

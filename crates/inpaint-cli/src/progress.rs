@@ -1,0 +1,80 @@
+//! A progress bar for every stage, on stderr.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use inpaint_trainer::{Event, Stage, TrainEvent};
+
+/// Shows events as they come; silent where stderr is no terminal, but for one line a stage.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    quiet: bool,
+    fixed: Option<f64>,
+}
+
+impl Progress {
+    /// `quiet` shows nothing at all.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { bar: ProgressBar::hidden(), quiet, fixed: None }
+    }
+
+    pub(crate) fn show(&mut self, event: &Event) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::Started { stage, total } => self.start(*stage, *total),
+            Event::Progress { done, .. } => self.bar.set_position(*done),
+            Event::Finished { stage } => self.finish(*stage),
+            Event::Warned(warning) => self.line(&format!("warning: {}", warning.message)),
+            Event::Trained(event) => self.trained(event),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, stage: Stage, total: u64) {
+        let target = ProgressDrawTarget::stderr_with_hz(8);
+        self.bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
+        self.bar.set_draw_target(target);
+        self.bar.set_style(style(stage, total));
+        self.bar.set_prefix(stage.name());
+        self.bar.enable_steady_tick(Duration::from_millis(250));
+    }
+
+    fn finish(&mut self, stage: Stage) {
+        let elapsed = self.bar.elapsed().as_secs_f64();
+        self.bar.finish_and_clear();
+        self.line(&format!("{:<18} done in {elapsed:.1} s", stage.name()));
+    }
+
+    fn trained(&mut self, event: &TrainEvent) {
+        match event {
+            TrainEvent::FixedLoss { step, loss } => {
+                self.fixed = Some(*loss);
+                self.line(&format!("step {step}: loss on fixed draws {loss:.4}"));
+            }
+            TrainEvent::Step(report) => {
+                let fixed = self.fixed.map(|loss| format!(", fixed {loss:.3}")).unwrap_or_default();
+                self.bar
+                    .set_message(format!("loss {:.3}{fixed}, lr {:.1e}", report.loss, report.learning_rate));
+            }
+            _ => {}
+        }
+    }
+
+    /// A line above the bar.
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| crate::say::tell(text));
+    }
+}
+
+fn style(stage: Stage, total: u64) -> ProgressStyle {
+    let template = match (stage, total) {
+        (Stage::Fetch, _) => "{prefix:18} {spinner} {bytes}",
+        (Stage::Train, _) => "{prefix:18} [{bar:30}] {pos}/{len} {msg} [{elapsed}, {eta} left]",
+        _ => "{prefix:18} [{bar:30}] {pos}/{len} [{elapsed}]",
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}

@@ -1,0 +1,80 @@
+//! What the program says. The one place that prints.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is the job of a command line")]
+
+use std::process::ExitCode;
+
+use inpaint_trainer::{Answer, RunError};
+
+/// The exit code of a request at fault.
+const REJECTED: u8 = 2;
+/// The exit code after Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// A line for people, on stderr.
+pub(crate) fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A line of the result, on stdout.
+pub(crate) fn result(text: &str) {
+    println!("{text}");
+}
+
+/// The one JSON object, on stdout.
+pub(crate) fn json(answer: &Answer) {
+    match serde_json::to_string(answer) {
+        Ok(json) => println!("{json}"),
+        Err(error) => eprintln!("error: {error}"),
+    }
+}
+
+/// Why there is no result, in the caller's form; gives the exit code.
+pub(crate) fn error(error: &RunError, answer: Option<&Answer>) -> ExitCode {
+    if let Some(answer) = answer {
+        json(answer);
+    } else {
+        explain(error);
+    }
+    match error {
+        RunError::Rejected { .. } => ExitCode::from(REJECTED),
+        RunError::Interrupted => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn explain(error: &RunError) {
+    match error {
+        RunError::Rejected { details, .. } => {
+            eprintln!("the request cannot be accepted:");
+            details.iter().for_each(|detail| eprintln!("  - {detail}"));
+            eprintln!("nothing was billed");
+        }
+        error => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                eprintln!("  caused by: {cause}");
+                source = cause.source();
+            }
+        }
+    }
+}
+
+/// A mistake in the command line itself, before there is a request.
+pub(crate) fn usage(message: &str, json: bool) -> ExitCode {
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "outcome": "reject", "examples": [], "dropped": [], "warnings": [], "billable_units": 0,
+                "estimated_units": null,
+                "detail": [{
+                    "loc": ["body"], "msg": message, "type": "value_error", "ctx": { "kind": "unreadable-request" },
+                }],
+            })
+        );
+    } else {
+        eprintln!("error: {message}");
+    }
+    ExitCode::from(REJECTED)
+}

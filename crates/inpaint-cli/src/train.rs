@@ -1,0 +1,162 @@
+//! `inpaint train`: the main job.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use inpaint_trainer::{Answer, Cancel, Limits, Outcome, Settings, TrainOptions, TrainRequest, Watch};
+use tensor_batch::Bucket;
+
+use crate::{
+    args::{BadRequest, TrainArgs},
+    assets::Assets,
+    progress::Progress,
+    say,
+};
+
+/// What the demo trains at, small enough for a laptop.
+const DEMO_BUCKET: &str = "256x256x25";
+const DEMO_STEPS: &str = "number_of_steps=100";
+
+pub(crate) fn train(args: &TrainArgs) -> ExitCode {
+    let json = args.request.json;
+    let settings = match settings(args) {
+        Ok(settings) => settings,
+        Err(message) => return say::usage(&message, json),
+    };
+    let (request, options) = match request(args) {
+        Ok(checked) => checked,
+        Err(bad) => return refuse(bad, json),
+    };
+    let mut progress = Progress::new(json);
+    let cancel = Cancel::default();
+    on_interrupt(&cancel);
+    if !json {
+        announce(&request, &settings);
+    }
+    let mut observe = |event| progress.show(&event);
+    let mut watch = Watch::new(&mut observe, cancel);
+    let result = inpaint_trainer::run(&request, &options, &settings, &mut watch);
+    let answer = json.then(|| Answer::of_run(&result, request.estimated_units()));
+    match (&result, &answer) {
+        (Err(error), _) => return say::error(error, answer.as_ref()),
+        (Ok(_), Some(answer)) => say::json(answer),
+        (Ok(outcome), None) => conclude(outcome, args, &settings),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Tells the run to stop at the first Ctrl-C; the second one ends the process.
+pub(crate) fn on_interrupt(cancel: &Cancel) {
+    let cancel = cancel.clone();
+    let handler = move || {
+        if cancel.is_cancelled() {
+            std::process::exit(130);
+        }
+        say::tell("stopping after this step; again to stop at once");
+        cancel.cancel();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        say::tell(&format!("warning: Ctrl-C cannot be caught: {error}"));
+    }
+}
+
+/// Answers a request that cannot be read.
+pub(crate) fn refuse(bad: BadRequest, json: bool) -> ExitCode {
+    match bad.into_run_error() {
+        Ok(error) => say::error(&error, json.then(|| Answer::of_error(&error)).as_ref()),
+        Err(message) => say::usage(&message, json),
+    }
+}
+
+fn settings(args: &TrainArgs) -> Result<Settings, String> {
+    let (checkpoint, text_encoder) = match (args.model.as_str(), &args.text_encoder) {
+        ("tiny", None) => {
+            let assets = Assets::find()?;
+            (assets.checkpoint(), assets.text_encoder())
+        }
+        ("tiny", Some(folder)) => (Assets::find()?.checkpoint(), folder.clone()),
+        (file, Some(folder)) => (PathBuf::from(file), folder.clone()),
+        (_, None) => return Err("--model needs --text-encoder, the folder of Gemma 3".to_owned()),
+    };
+    let base_model = checkpoint.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Settings {
+        checkpoint,
+        text_encoder,
+        base_model,
+        device: args.device.clone(),
+        out: args.out.clone(),
+        limits: Limits::default(),
+    })
+}
+
+/// The request; without a dataset and a request it is the demo.
+fn request(args: &TrainArgs) -> Result<(TrainRequest, TrainOptions), BadRequest> {
+    let own = args.dataset.is_some()
+        || args.request.request.is_some()
+        || args.request.set.iter().any(|pair| pair.starts_with("training_data_url="));
+    if own {
+        return args.request.checked(args.dataset.as_deref(), args.seed, &[]);
+    }
+    let demo = Assets::find().map_err(BadRequest::File)?.demo();
+    let preset = [format!("training_data_url={}", demo.display()), DEMO_STEPS.to_owned()];
+    let (request, options) = args.request.checked(None, args.seed, &preset)?;
+    match DEMO_BUCKET.parse::<Bucket>() {
+        Ok(bucket) if args.request.bucket.is_none() => Ok((request.with_bucket(bucket), options)),
+        _ => Ok((request, options)),
+    }
+}
+
+fn announce(request: &TrainRequest, settings: &Settings) {
+    let units = request.estimated_units();
+    say::tell(&format!(
+        "{} steps of rank {} at {} on {}; {} units when finished ({})",
+        request.number_of_steps(),
+        request.rank(),
+        request.bucket(),
+        settings.base_model,
+        units.get(),
+        units.price()
+    ));
+}
+
+/// Where everything is, and what to do next.
+fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
+    let out = settings.out.display();
+    if let Some(aside) = &outcome.set_aside {
+        say::result(&format!("an earlier run is now in {}", aside.display()));
+    }
+    let units = outcome.completed.units();
+    say::result(&format!(
+        "trained on {} examples: {} units, {}",
+        outcome.report.examples.len(),
+        units.get(),
+        units.price()
+    ));
+    let files = &outcome.files;
+    let named = [
+        (Some(&files.lora_file), "the LoRA, for ComfyUI, diffusers and PEFT"),
+        (Some(&files.config_file), "what it was trained with"),
+        (Some(&files.metrics_file), "loss, sigma and rate of every step"),
+        (files.debug_dataset.as_ref(), "the fitted clips and masks"),
+    ];
+    for (file, what) in named {
+        if let Some(file) = file {
+            say::result(&format!("  {out}/{:<22} {:>10}  {what}", file.file_name, size(file.file_size)));
+        }
+    }
+    if args.model == "tiny" {
+        say::result(
+            "the tiny model has random weights: its LoRA proves the road, not the picture. Next:\n  \
+             your own data:      cargo xtask train --dataset CLIPS.zip --bucket 256x256x25\n  \
+             a real checkpoint:  cargo xtask train --dataset CLIPS.zip --model ltx-2.3-22b-dev.safetensors \
+             --text-encoder GEMMA_DIR",
+        );
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}

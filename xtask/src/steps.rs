@@ -1,10 +1,11 @@
 //! `cargo xtask test`: what CI runs, the cheapest first.
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::command::{Failure, cargo, cargo_run, root, run};
+use crate::command::{Failure, cargo, root, run};
 use crate::{setup, tidy};
 
 type Work = Box<dyn Fn() -> Result<(), Failure>>;
@@ -27,7 +28,8 @@ fn steps() -> Vec<(&'static str, Work)> {
         ("format", Box::new(|| run(in_root(&["fmt", "--all", "--check"])))),
         ("tidy", Box::new(tidy::tidy)),
         ("clippy", Box::new(|| run(clippy()))),
-        ("golden", Box::new(|| run(golden()))),
+        ("build", Box::new(|| run(in_root(&["test", "--workspace", "--release", "--no-run"])))),
+        ("golden", Box::new(|| run(golden()?))),
         ("tests", Box::new(|| run(in_root(&["test", "--workspace", "--release"])))),
         ("docs", Box::new(|| run(docs()))),
     ]
@@ -44,10 +46,14 @@ fn clippy() -> Command {
     in_root(&["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])
 }
 
-fn golden() -> Command {
-    let mut command = cargo_run("tests", "golden");
+/// The binary that the build step made beside the tests. `cargo run` would resolve the features of its package
+/// alone, other ones than the workspace's, and compile burn once more.
+fn golden() -> Result<Command, Failure> {
+    let own = env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
+    let target = own.ancestors().nth(2).unwrap_or(Path::new("target"));
+    let mut command = Command::new(target.join("release").join("golden"));
     command.arg(default_golden());
-    command
+    Ok(command)
 }
 
 fn docs() -> Command {

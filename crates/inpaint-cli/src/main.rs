@@ -17,8 +17,13 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Train(args) => train::train(&args),
-        Command::Check(args) => check::check(&args),
+    match Cli::try_parse().map(|cli| cli.command) {
+        Ok(Command::Train(args)) => train::train(&args),
+        Ok(Command::Check(args)) => check::check(&args),
+        // A program that asked for JSON gets it for a wrong command line too; help and version are no errors.
+        Err(error) if error.use_stderr() && std::env::args().any(|arg| arg == "--json") => {
+            say::usage(&error.to_string(), true)
+        }
+        Err(error) => error.exit(),
     }
 }

@@ -203,10 +203,6 @@ fn warnings(stem: &Stem, probe: &Probe, fit: &Fit, time: TimeFit) -> Vec<Warning
 }
 
 impl Surveyed {
-    pub(crate) fn stem(&self) -> &Stem {
-        &self.stem
-    }
-
     /// The clip and its mask in the bucket.
     pub(crate) fn fitted(&self, limits: &Limits) -> Result<FittedClip, ExampleError> {
         let clip_error = |source| ExampleError::Clip { stem: self.stem.clone(), source };

@@ -11,7 +11,6 @@ use lora_train::{
     maths::{self, SigmaSampler},
 };
 use ltx_model::{Checkpoint, Transformer, TransformerConfig, VaeConfig};
-use tensor_batch::LatentSource;
 
 use crate::{
     Answer, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Scheduler, Stage, TimestepSampler,

@@ -20,11 +20,20 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// As [`write_whole`], and what `write` returns.
 pub fn write_whole_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    let mut temporary = builder().tempfile_in(folder)?;
     write(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Temporary files are private by default; these become results, so the user's umask decides.
+fn builder() -> tempfile::Builder<'static, 'static> {
+    #[allow(unused_mut, reason = "only Unix has permissions to set")]
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ pub enum ModelError {
         section: &'static str,
     },
     /// The file holds another model, or another generation of this one.
-    #[error("{} is not an LTX-2.3 checkpoint that this version can use: {}", path.display(), join(settings))]
+    #[error("{} is no model that this version can use: {}", path.display(), join(settings))]
     Unsupported {
         /// The file.
         path: PathBuf,

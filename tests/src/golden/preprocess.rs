@@ -139,7 +139,7 @@ fn decode_real_clip(case: &Case) -> KindResult {
     }
     let target = size(height, width);
     let mut produced: Vec<Produced> = stills.iter().map(|still| still.of(&frames)).collect();
-    produced.push(pixels(fitted(frames[..count].iter().map(Array3::view), target)?.view()));
+    produced.push(pixels(fitted(frames[..count].iter().map(|frame| frame.view()), target)?.view()));
     Ok(produced)
 }
 
@@ -179,7 +179,9 @@ fn frame_counts(case: &Case) -> KindResult {
     for path in case.json()?.as_object().ok_or("the case is no table of clips")?.keys() {
         let clip = probe(&case.folder().clip(path)?, &Limits::default())?;
         let pointer = path.replace('~', "~0").replace('/', "~1");
-        for (key, value) in [("frames_decoded", f64::from(clip.frames())), ("fps", clip.rate.fps())] {
+        // Written and read as the golden rate was: the reader of JSON may miss a number's last bit.
+        let fps: f64 = serde_json::from_str(&clip.rate.fps().to_string())?;
+        for (key, value) in [("frames_decoded", f64::from(clip.frames())), ("fps", fps)] {
             produced.extend(wanted(&key).then(|| Produced::number(format!("{pointer}/{key}"), value)));
         }
     }
@@ -196,7 +198,7 @@ fn fitted<'a>(
         resize_crop(frame, &Geometry::fill(size(height, width), target))
     };
     let frames = frames.map(fit).collect::<Result<Vec<_>, _>>()?;
-    let views: Vec<_> = frames.iter().map(Array3::view).collect();
+    let views: Vec<_> = frames.iter().map(|frame| frame.view()).collect();
     Ok(stack(Axis(0), &views)?)
 }
 

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Ok(Command::Train(args)) => train::train(&args),
         Ok(Command::Check(args)) => check::check(&args),
         // A program that asked for JSON gets it for a wrong command line too; help and version are no errors.
-        Err(error) if error.use_stderr() && std::env::args().any(|arg| arg == "--json") => {
+        Err(error) if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") => {
             say::usage(&error.to_string(), true)
         }
         Err(error) => error.exit(),

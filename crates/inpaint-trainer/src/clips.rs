@@ -47,11 +47,11 @@ pub(crate) fn fit(
                 watch.warn(&dropped);
                 report.drop_clip(dropped);
             }
-            Ok(Verdict::Use { example, report: one, warnings }) => {
-                warnings.iter().for_each(|warning| watch.warn(warning));
-                report.warnings.extend(warnings);
-                report.examples.push(one);
-                used.push(example);
+            Ok(Verdict::Use(usable)) => {
+                usable.warnings.iter().for_each(|warning| watch.warn(warning));
+                report.warnings.extend(usable.warnings);
+                report.examples.push(usable.report);
+                used.push(usable.example);
             }
         }
         watch.done(index + 1)?;

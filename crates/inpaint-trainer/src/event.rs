@@ -147,6 +147,11 @@ impl StageWatch<'_, '_> {
             (self.watch.observe)(Event::Progress { stage: self.stage, done: report.step as u64 });
         }
         (self.watch.observe)(Event::Trained(event));
+        self.go_on()
+    }
+
+    /// Whether to go on, for work that is no unit of its own.
+    pub(crate) fn go_on(&self) -> ControlFlow<()> {
         if self.watch.cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

@@ -113,9 +113,17 @@ impl Blame for ExampleError {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// It is used.
-    Use { example: Surveyed, report: ExampleReport, warnings: Vec<Warning> },
+    Use(Box<Usable>),
     /// It is no fault of the archive and still of no use.
     Drop(Warning),
+}
+
+/// An example that is used, and what there is to say about it.
+#[derive(Debug)]
+pub(crate) struct Usable {
+    pub(crate) example: Surveyed,
+    pub(crate) report: ExampleReport,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// An example with its plan; its pixels are on disk.
@@ -165,7 +173,7 @@ pub(crate) fn survey(example: Example, fit: &Fit, limits: &Limits) -> Result<Ver
     };
     let warnings = warnings(&stem, &probe, fit, time);
     let example = Surveyed { stem, clip, mask, caption, plan, clip_frames: frames };
-    Ok(Verdict::Use { example, report, warnings })
+    Ok(Verdict::Use(Box::new(Usable { example, report, warnings })))
 }
 
 fn frame_list(probe: &Probe, fit: &Fit) -> Option<FrameList> {

@@ -1,15 +1,16 @@
 //! Data from a URL or a path.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read, Write},
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
 use tensor_batch::{Blame, Fault};
 use ureq::Agent;
 
-use crate::{Limits, Location};
+use crate::{Limits, Location, RunError, Stage};
 
 /// Why data could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,12 @@ pub enum FetchError {
         /// The limit.
         limit: u64,
     },
+    /// The caller asked to stop.
+    #[error("the download of `{url}` was stopped")]
+    Stopped {
+        /// The URL as given.
+        url: String,
+    },
     /// It cannot be kept.
     #[error("cannot write {}", path.display())]
     Write {
@@ -66,7 +73,7 @@ pub enum FetchError {
 impl Blame for FetchError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Write { .. } => Fault::Service,
+            Self::Stopped { .. } | Self::Write { .. } => Fault::Service,
             Self::Unreadable { .. }
             | Self::Download { .. }
             | Self::BrokeOff { .. }
@@ -78,12 +85,24 @@ impl Blame for FetchError {
         match self {
             Self::Unreadable { .. } | Self::Download { .. } | Self::BrokeOff { .. } => "download-failed",
             Self::TooLarge { .. } => "too-large",
+            Self::Stopped { .. } => "interrupted",
             Self::Write { .. } => "io",
         }
     }
 }
 
-/// The file at `location`: where it is if it is a path, else downloaded to `target`. `progress` is told the bytes.
+impl FetchError {
+    /// As the end of a run that was in `stage`.
+    pub(crate) fn ends(self, stage: Stage) -> RunError {
+        match self {
+            Self::Stopped { .. } => RunError::Interrupted,
+            error => RunError::of(stage, error),
+        }
+    }
+}
+
+/// The file at `location`: where it is if it is a path, else downloaded to `target`. `progress` is told the bytes,
+/// and may stop a download.
 ///
 /// # Errors
 /// If there is no such file, the download fails, or it is larger than `limit` bytes.
@@ -92,7 +111,7 @@ pub(crate) fn fetch(
     target: &Path,
     limit: u64,
     limits: &Limits,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<PathBuf, FetchError> {
     match (location.path(), location.url()) {
         (Some(path), _) => local(path, limit),
@@ -103,13 +122,15 @@ pub(crate) fn fetch(
 
 fn local(path: &Path, limit: u64) -> Result<PathBuf, FetchError> {
     let unreadable = |source| FetchError::Unreadable { path: path.to_owned(), source };
-    let metadata = File::open(path).and_then(|file| file.metadata()).map_err(unreadable)?;
+    // Opening comes second: it would wait for the writer of a pipe.
+    let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(unreadable(io::Error::other("it is no file")));
     }
     if metadata.len() > limit {
         return Err(FetchError::TooLarge { location: path.display().to_string(), limit });
     }
+    File::open(path).map_err(unreadable)?;
     Ok(path.to_owned())
 }
 
@@ -118,7 +139,7 @@ fn download(
     target: &Path,
     limit: u64,
     limits: &Limits,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<PathBuf, FetchError> {
     let config = Agent::config_builder()
         .timeout_global(Some(limits.download_time))
@@ -142,7 +163,9 @@ fn download(
             return Err(FetchError::TooLarge { location: url.to_owned(), limit });
         }
         file.write_all(&buffer[..read]).map_err(write)?;
-        progress(bytes);
+        if progress(bytes).is_break() {
+            return Err(FetchError::Stopped { url: url.to_owned() });
+        }
     }
     file.sync_all().map_err(write)?;
     Ok(target.to_owned())

@@ -141,13 +141,13 @@ fn prepare(
     }
     let archive = watch.stage(Stage::Fetch, 0, |watch| {
         let target = work.path().join("archive.zip");
-        let mut progress = |bytes: u64| {
-            // Whether to stop is asked again after the stage; a download has a deadline of its own.
-            let _ = watch.done(bytes as usize);
+        let mut progress = |bytes| match watch.done(bytes as usize) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         };
         let limit = limits.archive.archive_bytes;
         let path = fetch(request.training_data_url(), &target, limit, limits, &mut progress)
-            .map_err(|e| RunError::of(Stage::Fetch, e))?;
+            .map_err(|e| e.ends(Stage::Fetch))?;
         std::fs::File::open(&path).map_err(RunError::io(Stage::Fetch, path))
     })?;
     let examples = watch.stage(Stage::Unpack, 1, |watch| {
@@ -167,11 +167,11 @@ fn prepare(
         auto_scale: request.auto_scale_input(),
         trigger: request.trigger_phrase().to_owned(),
     };
-    let (clips, report) =
+    let (clips, mut report) =
         watch.stage(Stage::Survey, examples.len(), |watch| fit(examples, report, &how, limits, watch))?;
     if !request.validation().is_empty() {
         watch.stage(Stage::Validation, request.validation().len(), |watch| {
-            validation::check(request, work.path(), limits, watch)
+            validation::check(request, work.path(), limits, &mut report, watch)
         })?;
     }
     Ok((clips, report))

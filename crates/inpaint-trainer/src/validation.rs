@@ -6,13 +6,13 @@ use dataset_zip::{Example, MaskSource};
 use tensor_batch::{Blame, Fault, Stem};
 
 use crate::{
-    Detail, Limits, Location, RunError, Stage, TrainRequest, ValidationSample, Warning,
+    Detail, ExampleError, FitReport, Limits, Location, RunError, Stage, TrainRequest, ValidationSample, Warning,
     event::StageWatch,
     example::{Fit, Surveyed, Verdict, survey},
     fetch::fetch,
 };
 
-/// The samples, each ready to be fitted.
+/// The samples, each ready to be fitted; what the user should know of them is added to `report`.
 ///
 /// # Errors
 /// A rejection with every fault of every sample.
@@ -20,6 +20,7 @@ pub(crate) fn check(
     request: &TrainRequest,
     folder: &Path,
     limits: &Limits,
+    report: &mut FitReport,
     watch: &mut StageWatch<'_, '_>,
 ) -> Result<Vec<Surveyed>, RunError> {
     let how = Fit {
@@ -31,10 +32,11 @@ pub(crate) fn check(
     let mut samples = Vec::new();
     let mut faults = Vec::new();
     for (index, sample) in request.validation().iter().enumerate() {
-        let place = Sample { index, folder, limits, how: &how };
+        let place = Sample { index, folder, limits, how: &how, watch };
         match place.check(sample) {
             Ok((surveyed, warnings)) => {
                 warnings.iter().for_each(|warning| watch.warn(warning));
+                report.warnings.extend(warnings);
                 samples.push(surveyed);
             }
             Err(SampleError::Faults(found)) => faults.extend(found),
@@ -42,7 +44,11 @@ pub(crate) fn check(
         }
         watch.done(index + 1)?;
     }
-    if faults.is_empty() { Ok(samples) } else { Err(RunError::rejected(faults)) }
+    if faults.is_empty() {
+        Ok(samples)
+    } else {
+        Err(RunError::Rejected { details: faults, report: Box::new(report.clone()) })
+    }
 }
 
 enum SampleError {
@@ -50,14 +56,15 @@ enum SampleError {
     Failed(RunError),
 }
 
-struct Sample<'a> {
+struct Sample<'a, 'w, 'o> {
     index: usize,
     folder: &'a Path,
     limits: &'a Limits,
     how: &'a Fit,
+    watch: &'a StageWatch<'w, 'o>,
 }
 
-impl Sample<'_> {
+impl Sample<'_, '_, '_> {
     fn check(&self, sample: &ValidationSample) -> Result<(Surveyed, Vec<Warning>), SampleError> {
         let video = self.fetch(&sample.video_url, "video_url");
         let mask = self.fetch(&sample.mask_url, "mask_url");
@@ -72,9 +79,12 @@ impl Sample<'_> {
         let stem = Stem::new(format!("validation {}", self.index + 1));
         let example = Example { stem, clip, mask, caption: Some(sample.prompt.clone()) };
         match survey(example, self.how, self.limits) {
-            Ok(Verdict::Use { example, warnings, .. }) => Ok((example, warnings)),
+            Ok(Verdict::Use(usable)) => Ok((usable.example, usable.warnings)),
             Ok(Verdict::Drop(reason)) => Err(self.fault(&Unusable(reason), "video_url")),
-            Err(error) if error.kind().contains("mask") || error.kind().contains("image") => {
+            Err(error) if error.fault() == Fault::Service => {
+                Err(SampleError::Failed(RunError::of(Stage::Validation, error)))
+            }
+            Err(error @ (ExampleError::Mask { .. } | ExampleError::MaskVideo { .. })) => {
                 Err(self.fault(&error, "mask_url"))
             }
             Err(error) => Err(self.fault(&error, "video_url")),
@@ -83,10 +93,11 @@ impl Sample<'_> {
 
     fn fetch(&self, location: &Location, field: &'static str) -> Result<PathBuf, SampleError> {
         let target = self.folder.join(format!("validation-{}-{field}", self.index));
-        fetch(location, &target, self.limits.sample_bytes, self.limits, &mut |_| ()).map_err(|error| {
+        let mut progress = |_| self.watch.go_on();
+        fetch(location, &target, self.limits.sample_bytes, self.limits, &mut progress).map_err(|error| {
             match error.fault() {
                 Fault::Request => self.fault(&error, field),
-                Fault::Service => SampleError::Failed(RunError::of(Stage::Validation, error)),
+                Fault::Service => SampleError::Failed(error.ends(Stage::Validation)),
             }
         })
     }
@@ -110,9 +121,12 @@ fn both(a: Option<SampleError>, b: Option<SampleError>) -> SampleError {
     SampleError::Faults(faults)
 }
 
-/// By the extension of its path; a query string does not count.
+/// By the extension of its path; the query of a URL does not count.
 fn is_video(location: &Location) -> bool {
-    let path = location.as_str().split(['?', '#']).next().unwrap_or_default();
+    let path = match location.url() {
+        Some(url) => url.split(['?', '#']).next().unwrap_or_default(),
+        None => location.as_str(),
+    };
     let extension =
         Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     ["mp4", "mov", "webm", "mkv", "avi"].contains(&extension.as_str())

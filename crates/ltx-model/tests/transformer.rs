@@ -1,4 +1,5 @@
 //! The transformer against one reference forward pass; the whole table is `cargo xtask golden`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

@@ -179,9 +179,7 @@ fn frame_counts(case: &Case) -> KindResult {
     for path in case.json()?.as_object().ok_or("the case is no table of clips")?.keys() {
         let clip = probe(&case.folder().clip(path)?, &Limits::default())?;
         let pointer = path.replace('~', "~0").replace('/', "~1");
-        // Written and read as the golden rate was: the reader of JSON may miss a number's last bit.
-        let fps: f64 = serde_json::from_str(&clip.rate.fps().to_string())?;
-        for (key, value) in [("frames_decoded", f64::from(clip.frames())), ("fps", fps)] {
+        for (key, value) in [("frames_decoded", f64::from(clip.frames())), ("fps", clip.rate.fps())] {
             produced.extend(wanted(&key).then(|| Produced::number(format!("{pointer}/{key}"), value)));
         }
     }

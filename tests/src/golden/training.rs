@@ -30,22 +30,22 @@ fn number(params: &Value, key: &str) -> Result<f64, Box<dyn Error>> {
 fn adapters_of(
     case: &Case,
     group: &str,
-    blocks: usize,
+    model: &Transformer,
     scale: f64,
 ) -> Result<TransformerLora, Box<dyn Error>> {
     let mut failed = None;
     let mut read = |module: String| -> Option<LoraPair> {
         let factor = |factor: &str| tensor::<2>(case, &format!("{group}{PREFIX}{module}.{factor}.weight"));
         let lora_a = factor("lora_A").map_err(|e| failed = Some(e)).ok()?;
-        let [rank, width] = lora_a.dims();
-        let lora_b = factor("lora_B").unwrap_or_else(|_| Tensor::zeros([width, rank], &Device::flex()));
+        let zero = || Tensor::zeros([model.config().inner_dim(), lora_a.dims()[0]], model.device());
+        let lora_b = factor("lora_B").unwrap_or_else(|_| zero());
         Some(LoraPair { lora_a, lora_b, scale })
     };
     let empty = || LoraPair { lora_a: zeros(), lora_b: zeros(), scale };
     let block = |i: usize| {
         BlockLora::build(|target| read(format!("transformer_blocks.{i}.{target}")).unwrap_or_else(empty))
     };
-    let lora = TransformerLora { transformer_blocks: (0..blocks).map(block).collect() };
+    let lora = TransformerLora { transformer_blocks: (0..model.blocks().len()).map(block).collect() };
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(lora),
@@ -92,7 +92,7 @@ pub(super) fn lora_step(case: &Case) -> KindResult {
     let model = model(case)?;
     check_targets(case.params())?;
     let scale = number(case.params(), "alpha")? / number(case.params(), "rank")?;
-    let lora = adapters_of(case, "lora/", model.blocks().len(), scale)?;
+    let lora = adapters_of(case, "lora/", &model, scale)?;
     let batch = batch(case, &model, case.tensor_f32("sigma")?.0, tensor(case, "noise")?)?;
     let noised = batch.noised();
     let (prediction, _) = step::predict(&model, &lora, &batch);
@@ -129,10 +129,9 @@ fn check_targets(params: &Value) -> Result<(), Box<dyn Error>> {
 pub(super) fn lora_weights(case: &Case) -> KindResult {
     let model = model(case)?;
     let source = case.sibling("lora_step")?;
-    let blocks = model.blocks().len();
     let lora = match &source {
-        Some(step) => adapters_of(step, "lora/", blocks, 1.0)?,
-        None => adapters_of(case, "", blocks, 1.0)?,
+        Some(step) => adapters_of(step, "lora/", &model, 1.0)?,
+        None => adapters_of(case, "", &model, 1.0)?,
     };
     let bytes = adapters::to_safetensors(&lora, &BTreeMap::new())?;
     let file = fs::read(case.path())?;
@@ -225,7 +224,7 @@ pub(super) fn trajectory(case: &Case) -> KindResult {
 
 fn trained(case: &Case, model: &Transformer, name: &str, run: &Value) -> KindResult {
     let scale = number(case.params(), "alpha")? / number(case.params(), "rank")?;
-    let mut lora = adapters_of(case, "init/", model.blocks().len(), scale)?;
+    let mut lora = adapters_of(case, "init/", model, scale)?;
     let mut optimizer = Optimizer::new(adamw(run)?, &lora);
     let (accumulation, steps) =
         (number(run, "accumulation")? as usize, number(run, "optimizer_steps")? as usize);
@@ -263,8 +262,26 @@ fn adamw(run: &Value) -> Result<AdamW, Box<dyn Error>> {
     Ok(AdamW { beta1: beta(0)?, beta2: beta(1)?, eps, weight_decay })
 }
 
+/// The scheduler that the run names, with the parameters that it gives and the reference's defaults for others.
 fn scheduler(run: &Value) -> Result<Scheduler, Box<dyn Error>> {
-    let mut tagged = run.clone();
-    tagged["type"] = run["scheduler"].clone();
-    Ok(serde_json::from_value(tagged)?)
+    let name = run["scheduler"].as_str().ok_or("the run has no scheduler")?;
+    let known = [
+        Scheduler::Constant,
+        Scheduler::LINEAR,
+        Scheduler::COSINE,
+        Scheduler::COSINE_WITH_RESTARTS,
+        Scheduler::POLYNOMIAL,
+        Scheduler::STEP,
+    ];
+    for scheduler in known {
+        let mut tagged = serde_json::to_value(scheduler)?;
+        if tagged["type"] == name {
+            let given =
+                run.as_object().into_iter().flatten().filter(|(key, _)| tagged.get(key.as_str()).is_some());
+            let given: Vec<_> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+            given.into_iter().for_each(|(key, value)| tagged[key] = value);
+            return Ok(serde_json::from_value(tagged)?);
+        }
+    }
+    Err(format!("the scheduler `{name}` is not known").into())
 }

@@ -1,0 +1,44 @@
+//! Ctrl-C.
+
+use std::{
+    fs,
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::sandbox::{Sandbox, each};
+
+/// Waits until the training has done some steps.
+fn wait_for_steps(sandbox: &Sandbox, child: &mut Child) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let steps = || fs::read_to_string(sandbox.path("out/metrics.jsonl")).unwrap_or_default().lines().count();
+    while steps() < 5 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+        assert!(Instant::now() < deadline, "there are no steps");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn an_interrupted_training_ends_after_its_step_and_costs_nothing() {
+    let sandbox = Sandbox::new();
+    let args = ["train", "--bucket", "32x32x9", "--set", "number_of_steps=20000", "--set", "rank=8", "--json"];
+    let mut child = sandbox.start(&args);
+    wait_for_steps(&sandbox, &mut child);
+    let asked = Instant::now();
+    interrupt(&child);
+    let call = sandbox.finish(child);
+    assert!(asked.elapsed() < Duration::from_secs(20), "it took {:?} to stop", asked.elapsed());
+    assert_eq!(call.code, Some(130), "{call:?}");
+    let answer = call.answer();
+    assert_eq!((&answer["outcome"], &answer["billable_units"]), (&"interrupted".into(), &0.into()));
+    assert_eq!(answer["estimated_units"], 20_000);
+    assert!(answer.get("files").is_none() && each(&answer, "detail", "msg").is_empty(), "{answer}");
+    assert!(!sandbox.path("out/lora.safetensors").exists());
+    assert!(!sandbox.path("out/outcome.json").exists());
+}

@@ -1,0 +1,15 @@
+//! The command as its users meet it: arguments in; exit code, answer and files out.
+#![allow(clippy::unwrap_used, reason = "a test helper fails its test")]
+
+mod bad_inputs;
+mod checkpoints;
+mod command_line;
+mod debug_dataset;
+mod download;
+mod frames;
+#[cfg(unix)]
+mod interruption;
+mod rejections;
+mod sandbox;
+mod training;
+mod validation;

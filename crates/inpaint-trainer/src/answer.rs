@@ -139,7 +139,87 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::Stage;
+
+    fn report() -> FitReport {
+        let short = Warning::new("a", "clip-too-short", "too short");
+        FitReport { examples: Vec::new(), dropped: vec![short.clone()], warnings: vec![short] }
+    }
+
+    /// The answer to a training of 200 steps.
+    fn of_run(result: Result<Outcome, RunError>) -> Value {
+        serde_json::to_value(Answer::of_run(&result, billing::estimate(200))).unwrap()
+    }
+
+    fn finished(debug_dataset: Option<OutFile>) -> Outcome {
+        let file =
+            OutFile { url: "file:///a".into(), content_type: "a/b", file_name: "a".into(), file_size: 7 };
+        let files = OutFiles {
+            lora_file: file.clone(),
+            config_file: file.clone(),
+            metrics_file: file,
+            debug_dataset,
+        };
+        Outcome { report: report(), completed: CompletedSteps::finished(200), files, set_aside: None }
+    }
+
+    #[test]
+    fn a_finished_training_has_its_files_and_its_price() {
+        let answer = of_run(Ok(finished(None)));
+        let warning = json!({"name": "a", "kind": "clip-too-short", "message": "too short"});
+        let file = json!({"url": "file:///a", "content_type": "a/b", "file_name": "a", "file_size": 7});
+        assert_eq!(
+            answer,
+            json!({
+                "outcome": "accept", "examples": [], "dropped": [warning], "warnings": [warning], "detail": [],
+                "billable_units": 200, "estimated_units": 200,
+                "files": {"lora_file": file, "config_file": file, "metrics_file": file},
+            })
+        );
+        let Outcome { files: OutFiles { lora_file, .. }, .. } = finished(None);
+        assert_eq!(of_run(Ok(finished(Some(lora_file))))["files"]["debug_dataset"]["file_size"], 7);
+    }
+
+    #[test]
+    fn a_check_costs_nothing() {
+        let answer = Answer::of_check(&Ok(Survey { report: report() }), billing::estimate(200));
+        assert_eq!((answer.outcome, answer.billable_units, answer.estimated_units), ("accept", 0, Some(200)));
+        assert_eq!((answer.dropped, answer.files), (report().dropped, None));
+    }
+
+    #[test]
+    fn a_rejection_has_its_faults_and_what_was_found_until_then() {
+        let details = vec![Detail::new("value_error", "no-clips", "no clips").within("body")];
+        let answer = of_run(Err(RunError::Rejected { details: details.clone(), report: Box::new(report()) }));
+        assert_eq!((&answer["outcome"], &answer["billable_units"]), (&json!("reject"), &json!(0)));
+        assert_eq!(answer["detail"], json!(details));
+        assert_eq!((&answer["dropped"][0]["name"], answer.get("error")), (&json!("a"), None));
+    }
+
+    #[test]
+    fn a_failure_names_its_causes_and_an_interruption_does_not_fail() {
+        let source = RunError::io(Stage::Train, "/a/b")(std::io::Error::other("disk on fire"));
+        let answer = of_run(Err(source));
+        assert_eq!((&answer["outcome"], &answer["billable_units"]), (&json!("error"), &json!(0)));
+        assert_eq!(answer["error"], "failed while training: cannot access /a/b: disk on fire");
+        let answer = of_run(Err(RunError::Interrupted));
+        assert_eq!((&answer["outcome"], &answer["billable_units"]), (&json!("interrupted"), &json!(0)));
+        assert_eq!((&answer["estimated_units"], answer.get("error")), (&json!(200), None));
+    }
+
+    #[test]
+    fn a_file_is_described_by_its_url_name_and_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a b.zip");
+        fs::write(&path, "seven b").unwrap();
+        let file = OutFile::of(&path, "application/zip").unwrap();
+        assert_eq!((file.file_name.as_str(), file.file_size), ("a b.zip", 7));
+        assert!(file.url.starts_with("file:///") && file.url.ends_with("/a%20b.zip"), "{}", file.url);
+        assert!(OutFile::of(&dir.path().join("nowhere"), "a/b").is_err());
+    }
 
     #[test]
     fn a_file_url_has_no_raw_spaces() {

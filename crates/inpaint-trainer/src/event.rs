@@ -155,3 +155,96 @@ impl StageWatch<'_, '_> {
         if self.watch.cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lora_train::StepReport;
+
+    use super::*;
+
+    fn observed(cancel: &Cancel, run: impl FnOnce(&mut Watch<'_>)) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut observe = |event| events.push(event);
+        run(&mut Watch::new(&mut observe, cancel.clone()));
+        events
+    }
+
+    fn step() -> TrainEvent {
+        let time = Duration::from_millis(1);
+        TrainEvent::Step(StepReport {
+            step: 3,
+            loss: 1.0,
+            sigma: 0.5,
+            learning_rate: 1e-4,
+            grad_norm: 1.0,
+            time,
+        })
+    }
+
+    #[test]
+    fn a_stage_begins_goes_on_and_ends() {
+        let stage = Stage::Survey;
+        let events = observed(&Cancel::default(), |watch| {
+            let result = watch.stage(stage, 2, |watch| watch.done(1).and_then(|()| watch.done(2)));
+            assert!(result.is_ok());
+        });
+        let progress = |done| Event::Progress { stage, done };
+        let wanted =
+            [Event::Started { stage, total: 2 }, progress(1), progress(2), Event::Finished { stage }];
+        assert_eq!(events, wanted);
+    }
+
+    #[test]
+    fn a_stage_that_fails_is_not_finished() {
+        let stage = Stage::Fetch;
+        let events = observed(&Cancel::default(), |watch| {
+            let result = watch.stage(stage, 0, |_| Err::<(), _>(RunError::Interrupted));
+            assert!(matches!(result, Err(RunError::Interrupted)));
+        });
+        assert_eq!(events, [Event::Started { stage, total: 0 }]);
+    }
+
+    #[test]
+    fn what_is_cancelled_stops_at_the_next_unit() {
+        let cancel = Cancel::default();
+        observed(&cancel, |watch| {
+            let result = watch.stage(Stage::Survey, 2, |watch| {
+                watch.done(1)?;
+                assert_eq!(watch.go_on(), ControlFlow::Continue(()));
+                cancel.clone().cancel();
+                assert_eq!(watch.go_on(), ControlFlow::Break(()));
+                watch.done(2)
+            });
+            assert!(matches!(result, Err(RunError::Interrupted)));
+        });
+    }
+
+    #[test]
+    fn a_step_is_progress_and_may_be_the_last() {
+        let cancel = Cancel::default();
+        let stage = Stage::Train;
+        let fixed = TrainEvent::FixedLoss { step: 0, loss: 1.0 };
+        let events = observed(&cancel, |watch| {
+            let result = watch.stage(stage, 100, |watch| {
+                assert_eq!(watch.trained(fixed.clone()), ControlFlow::Continue(()));
+                cancel.cancel();
+                assert_eq!(watch.trained(step()), ControlFlow::Break(()));
+                Ok(())
+            });
+            assert!(result.is_ok());
+        });
+        let told = [Event::Trained(fixed), Event::Progress { stage, done: 3 }, Event::Trained(step())];
+        assert_eq!(events[1..4], told);
+    }
+
+    #[test]
+    fn stages_are_ordered_as_they_come() {
+        assert!(
+            Stage::Fetch < Stage::Survey
+                && Stage::Survey < Stage::Validation
+                && Stage::Train < Stage::Publish
+        );
+    }
+}

@@ -284,3 +284,6 @@ impl From<MaskError> for Either {
         Self::Mask(error)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -170,3 +170,6 @@ fn download(
     file.sync_all().map_err(write)?;
     Ok(target.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use dataset_zip::{Example, MaskSource};
 use tensor_batch::{Blame, Fault, Stem};
 
 use crate::{
-    Detail, ExampleError, FitReport, Limits, Location, RunError, Stage, TrainRequest, ValidationSample, Warning,
+    Detail, ExampleError, FitReport, Limits, Location, RunError, Stage, TrainRequest, ValidationSample,
+    Warning,
     event::StageWatch,
     example::{Fit, Surveyed, Verdict, survey},
     fetch::fetch,
@@ -144,5 +145,128 @@ impl Blame for Unusable {
 
     fn kind(&self) -> &'static str {
         self.0.kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        Cancel, LocPart, Watch,
+        example::tests::{MASK, sample as path},
+    };
+
+    fn sample(video: &str, mask: &str) -> Value {
+        json!({"prompt": "a fox", "video_url": path(video), "mask_url": path(mask)})
+    }
+
+    /// Checks samples in 41 frames.
+    fn checked(samples: &[Value], cancel: &Cancel) -> (Result<Vec<Surveyed>, RunError>, FitReport) {
+        let request = json!({"training_data_url": "a.zip", "trigger_phrase": "SPARK", "validation": samples});
+        let request = TrainRequest::from_json(&request).unwrap().with_bucket("32x32x41".parse().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let mut report = FitReport::default();
+        let mut observe = |_| ();
+        let found =
+            Watch::new(&mut observe, cancel.clone()).stage(Stage::Validation, samples.len(), |watch| {
+                check(&request, dir.path(), &Limits::default(), &mut report, watch)
+            });
+        (found, report)
+    }
+
+    fn faults(samples: &[Value]) -> Vec<(String, &'static str)> {
+        match checked(samples, &Cancel::default()).0 {
+            Err(RunError::Rejected { details, .. }) => {
+                details.iter().map(|fault| (place(&fault.loc), fault.ctx.kind)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn place(loc: &[LocPart]) -> String {
+        serde_json::to_string(loc).unwrap().replace('"', "")
+    }
+
+    #[test]
+    fn good_samples_can_be_fitted_and_their_warnings_are_reported() {
+        let samples = [
+            sample("inpaint-mini/bunny-wave.mp4", MASK),
+            sample("inpaint-mini/box-desk.mp4", "inpaint-mini/box-desk_mask.mp4"),
+        ];
+        let (found, report) = checked(&samples, &Cancel::default());
+        for surveyed in found.unwrap() {
+            assert_eq!(surveyed.fitted(&Limits::default()).unwrap().clip().pixels().dim(), (41, 32, 32, 3));
+        }
+        let warnings: Vec<_> = report.warnings.iter().map(|w| (w.name.as_str(), w.kind)).collect();
+        assert_eq!(warnings, [("validation 2", "mask-cut")]);
+        assert!(report.examples.is_empty(), "samples are no examples");
+    }
+
+    #[test]
+    fn every_fault_is_reported_where_it_is() {
+        let bad = "ATTRIBUTION.md";
+        assert_eq!(
+            faults(&[sample("nowhere.mp4", "nowhere.png"), sample("bunny-too-short.mp4", MASK)]),
+            [
+                ("[body,validation,0,video_url]".to_owned(), "download-failed"),
+                ("[body,validation,0,mask_url]".to_owned(), "download-failed"),
+                ("[body,validation,1,video_url]".to_owned(), "clip-too-short"),
+            ],
+        );
+        assert_eq!(
+            faults(&[sample("bunny-vp9.webm", bad), sample(bad, MASK)]),
+            [
+                ("[body,validation,0,mask_url]".to_owned(), "unreadable-mask"),
+                ("[body,validation,1,video_url]".to_owned(), "unreadable-clip"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_mask_video_that_is_none_is_found_at_the_mask() {
+        let dir = tempfile::tempdir().unwrap();
+        let mask = dir.path().join("mask.mp4");
+        std::fs::write(&mask, "not what it seems").unwrap();
+        let sample = json!({"prompt": "a fox", "video_url": path("bunny-vp9.webm"), "mask_url": mask});
+        assert_eq!(faults(&[sample]), [("[body,validation,0,mask_url]".to_owned(), "unreadable-mask")]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_that_fails_is_no_fault_of_the_request() {
+        // This file opens, and its first byte cannot be read.
+        let sample = json!({
+            "prompt": "a fox", "video_url": path("bunny-vp9.webm"), "mask_url": "/proc/self/mem",
+        });
+        let found = checked(&[sample], &Cancel::default()).0;
+        assert!(matches!(found, Err(RunError::Failed { stage: Stage::Validation, .. })), "{found:?}");
+    }
+
+    #[test]
+    fn it_stops_at_the_next_sample() {
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let found = checked(&[sample("bunny-vp9.webm", MASK)], &cancel).0;
+        assert!(matches!(found, Err(RunError::Interrupted)), "{found:?}");
+    }
+
+    #[test]
+    fn a_mask_is_a_video_by_its_extension() {
+        let cases = [
+            ("mask.mp4", true),
+            ("a/MASK.WebM", true),
+            ("mask.png", false),
+            ("mp4", false),
+            ("https://host/mask.mov?signature=a.png", true),
+            ("https://host/mask.png?signature=a.mov#b.mov", false),
+            ("https://host", false),
+            ("take #1?/mask.mkv", true),
+            ("file:///take%20%231/mask.avi", true),
+        ];
+        for (text, video) in cases {
+            assert_eq!(is_video(&text.parse().unwrap()), video, "{text}");
+        }
     }
 }

@@ -59,7 +59,8 @@ fn every_sample_archive_gets_the_answer_that_its_manifest_says() {
 fn the_manifest_lists_every_sample_archive() {
     let manifest = manifest();
     let listed: BTreeSet<String> = each(&manifest, "cases", "file").into_iter().map(str::to_owned).collect();
-    let files = fs::read_dir(bad_inputs("")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let files =
+        fs::read_dir(bad_inputs("")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     assert_eq!(listed, files.filter(|name| name.ends_with(".zip")).collect());
 }
 

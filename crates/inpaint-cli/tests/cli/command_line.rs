@@ -56,11 +56,9 @@ fn a_request_file_is_overridden_by_settings_and_the_dataset() {
 #[test]
 fn a_request_file_that_cannot_be_read_is_a_rejection() {
     let sandbox = Sandbox::new();
-    for (content, kind) in [
-        (None, "unreadable-request"),
-        (Some("rank: 8"), "unreadable-request"),
-        (Some("[8]"), "wrong-type"),
-    ] {
+    for (content, kind) in
+        [(None, "unreadable-request"), (Some("rank: 8"), "unreadable-request"), (Some("[8]"), "wrong-type")]
+    {
         if let Some(content) = content {
             fs::write(sandbox.path("request.json"), content).unwrap();
         }

@@ -43,14 +43,18 @@ fn the_fitted_data_are_clips_masks_and_captions_that_can_be_used_again() {
 
 /// Makes a dataset of what was fitted: it fits as it is.
 fn check_again(sandbox: &Sandbox, files: &[(String, Vec<u8>)], first: &serde_json::Value) {
-    let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    let files: Vec<(&str, Vec<u8>)> =
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     sandbox.archive_of("again.zip", &files);
     let (code, answer) = sandbox.json(&["check", "again.zip", "--bucket", "64x64x9"]);
     assert_eq!((code, each(&answer, "examples", "name").len()), (0, 8), "{answer}");
     for example in first["examples"].as_array().unwrap() {
         let same = |other: &&serde_json::Value| other["name"] == example["name"];
         let again = answer["examples"].as_array().unwrap().iter().find(same).unwrap();
-        assert_eq!((&again["source_frames"], &again["source_size"]), (&9.into(), &serde_json::json!([64, 64])));
+        assert_eq!(
+            (&again["source_frames"], &again["source_size"]),
+            (&9.into(), &serde_json::json!([64, 64]))
+        );
         assert_eq!(again["caption"], example["caption"]);
         assert_eq!(again["frame_rate"], example["frame_rate"]);
         let coverage = |example: &serde_json::Value| example["mask_coverage"].as_f64().unwrap();

@@ -41,7 +41,10 @@ fn an_archive_is_downloaded() {
 fn what_the_server_does_not_have_is_a_fault_of_the_request() {
     let found = check(&serve("404 Not Found", b"no such file".to_vec()));
     assert_rejected(&found);
-    assert_eq!((kinds(&found.1), places(&found.1)), (vec!["download-failed"], vec!["training_data_url".into()]));
+    assert_eq!(
+        (kinds(&found.1), places(&found.1)),
+        (vec!["download-failed"], vec!["training_data_url".into()])
+    );
     assert!(found.1["detail"][0]["msg"].as_str().unwrap().contains("404"), "{}", found.1);
 }
 

@@ -54,7 +54,10 @@ fn scenes_are_not_split_and_the_answer_says_why() {
 fn a_request_without_a_dataset_is_refused() {
     let found = Sandbox::new().json(&["check"]);
     assert_rejected(&found);
-    assert_eq!((kinds(&found.1), places(&found.1)), (vec!["missing-field"], vec!["training_data_url".into()]));
+    assert_eq!(
+        (kinds(&found.1), places(&found.1)),
+        (vec!["missing-field"], vec!["training_data_url".into()])
+    );
 }
 
 #[test]

@@ -39,7 +39,8 @@ impl Sandbox {
 
     /// An archive of files of the sample clips, each under the name given for it.
     pub(crate) fn archive(&self, name: &str, files: &[(&str, &str)]) {
-        let files: Vec<_> = files.iter().map(|(name, clip)| (*name, fs::read(clips(clip)).unwrap())).collect();
+        let files: Vec<_> =
+            files.iter().map(|(name, clip)| (*name, fs::read(clips(clip)).unwrap())).collect();
         self.archive_of(name, &files);
     }
 
@@ -67,11 +68,8 @@ impl Sandbox {
     pub(crate) fn finish(&self, child: Child) -> Call {
         let output = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        let call = Call {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        };
+        let call =
+            Call { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
         let left: Vec<String> =
             self.entries().into_iter().filter(|name| name.starts_with(".inpaint-work-")).collect();
         assert!(left.is_empty(), "left behind: {left:?}");

@@ -46,7 +46,10 @@ fn check_files(sandbox: &Sandbox, files: &Value) {
         names.insert(file["file_name"].as_str().unwrap().to_owned());
     }
     let found = fs::read_dir(sandbox.path("out")).unwrap();
-    assert_eq!(found.map(|file| file.unwrap().file_name().into_string().unwrap()).collect::<BTreeSet<_>>(), names);
+    assert_eq!(
+        found.map(|file| file.unwrap().file_name().into_string().unwrap()).collect::<BTreeSet<_>>(),
+        names
+    );
 }
 
 /// Two factors for each of the eight projections of four blocks.
@@ -104,7 +107,10 @@ fn check_metrics(text: &str) {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (fixed, steps): (Vec<&Value>, Vec<&Value>) =
         lines.iter().partition(|line| line.get("fixed_loss").is_some());
-    assert_eq!(steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), Vec::from_iter(1..=100));
+    assert_eq!(
+        steps.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
+        Vec::from_iter(1..=100)
+    );
     for line in steps {
         assert!(line["loss"].as_f64().unwrap() > 0.0 && line["step_time"].as_f64().unwrap() > 0.0, "{line}");
         assert!((1e-3..=1.0).contains(&line["sigma"].as_f64().unwrap()), "{line}");
@@ -135,10 +141,14 @@ fn people_read_where_the_files_are_and_what_comes_next() {
     fs::write(sandbox.path("out/notes.txt"), "mine").unwrap();
     let call = sandbox.inpaint(&["train", "--bucket", "32x32x9", "--set", "rank=8"]);
     assert_eq!(call.code, Some(0), "{call:?}");
-    for text in ["an earlier run is now in out.1", "100 units, $0.24", "out/lora.safetensors", "--text-encoder"] {
+    for text in
+        ["an earlier run is now in out.1", "100 units, $0.24", "out/lora.safetensors", "--text-encoder"]
+    {
         assert!(call.stdout.contains(text), "{text}: {}", call.stdout);
     }
-    for text in ["100 steps of rank 8 at 32x32x9 on tiny-ltx-2.3; 100 units when finished ($0.24)", "training"] {
+    for text in
+        ["100 steps of rank 8 at 32x32x9 on tiny-ltx-2.3; 100 units when finished ($0.24)", "training"]
+    {
         assert!(call.stderr.contains(text), "{text}: {}", call.stderr);
     }
     assert_eq!(sandbox.read("out.1/notes.txt"), b"mine");

@@ -27,7 +27,10 @@ fn bad_samples_are_rejected_all_together_before_training() {
     let found = train(&sandbox, &samples);
     assert_rejected(&found);
     assert_eq!(kinds(&found.1), ["download-failed", "download-failed", "clip-too-short"]);
-    assert_eq!(places(&found.1), ["validation.0.video_url", "validation.0.mask_url", "validation.1.video_url"]);
+    assert_eq!(
+        places(&found.1),
+        ["validation.0.video_url", "validation.0.mask_url", "validation.1.video_url"]
+    );
     assert_eq!(sandbox.entries(), Vec::<String>::new());
 }
 

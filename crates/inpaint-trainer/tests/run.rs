@@ -1,0 +1,138 @@
+//! A whole run through the library: what is told, how it is stopped, what is left.
+#![allow(clippy::unwrap_used, reason = "a test helper fails its test")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use inpaint_trainer::{
+    Cancel, Device, Event, Limits, Outcome, RunError, Settings, Stage, TrainOptions, TrainRequest, Watch,
+};
+use serde_json::{Value, json};
+
+const STAGES: [Stage; 8] = [
+    Stage::Fetch,
+    Stage::Unpack,
+    Stage::Survey,
+    Stage::Validation,
+    Stage::EncodeClips,
+    Stage::EncodePrompts,
+    Stage::Train,
+    Stage::Publish,
+];
+
+fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// 100 steps on the demo at the smallest size, with one sample.
+fn request() -> TrainRequest {
+    let request = json!({
+        "training_data_url": workspace("assets/demo/demo.zip"),
+        "number_of_steps": 100,
+        "rank": 8,
+        "trigger_phrase": "SPARK",
+        "validation": [{
+            "prompt": "a fox",
+            "video_url": workspace("tests/clips/bunny-vp9.webm"),
+            "mask_url": workspace("tests/clips/inpaint-mini/bunny-wave_mask.png"),
+        }],
+    });
+    TrainRequest::from_json(&request).unwrap().with_bucket("32x32x9".parse().unwrap())
+}
+
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        checkpoint: workspace("assets/tiny/tiny-ltx-2.3.safetensors"),
+        text_encoder: workspace("assets/tiny/gemma"),
+        base_model: "the-base".to_owned(),
+        device: Device::flex(),
+        out: folder.join("deep/out"),
+        limits: Limits::default(),
+    }
+}
+
+/// Runs in `folder`; `observe` may cancel.
+fn run(folder: &Path, mut observe: impl FnMut(Event, &Cancel)) -> Result<Outcome, RunError> {
+    let cancel = Cancel::default();
+    let canceller = cancel.clone();
+    let mut observe = |event| observe(event, &canceller);
+    let mut watch = Watch::new(&mut observe, cancel);
+    inpaint_trainer::run(&request(), &TrainOptions::default(), &settings(folder), &mut watch)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = files.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_tells_every_stage_in_order_and_writes_what_it_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut events = Vec::new();
+    let outcome = run(dir.path(), |event, _| events.push(event)).unwrap();
+    let stages = |wanted: fn(&Event) -> Option<Stage>| events.iter().filter_map(wanted).collect::<Vec<_>>();
+    assert_eq!(
+        stages(|event| if let Event::Started { stage, .. } = event { Some(*stage) } else { None }),
+        STAGES
+    );
+    assert_eq!(
+        stages(|event| if let Event::Finished { stage } = event { Some(*stage) } else { None }),
+        STAGES
+    );
+    assert!(events.contains(&Event::Progress { stage: Stage::EncodeClips, done: 4 }));
+    assert!(events.contains(&Event::Progress { stage: Stage::Train, done: 100 }));
+    let warned = events.iter().filter(|event| matches!(event, Event::Warned(_))).count();
+    assert_eq!(warned, outcome.report.warnings.len());
+    assert_eq!((outcome.completed.units().get(), outcome.set_aside), (100, None));
+    assert_eq!(names(&dir.path().join("deep")), ["out"]);
+    check_config(&dir.path().join("deep/out/config.json"));
+}
+
+/// The file holds the request, so that it can be run again.
+fn check_config(path: &Path) {
+    let config: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert_eq!((&config["base_model"], &config["trigger_phrase"]), (&json!("the-base"), &json!("SPARK")));
+    let again = TrainRequest::from_json(&config["request"]).unwrap();
+    assert_eq!(again.with_bucket("32x32x9".parse().unwrap()), request());
+    assert_eq!(TrainOptions::from_json(&config["options"]).unwrap(), TrainOptions::default());
+}
+
+#[test]
+fn a_run_can_be_stopped_in_every_stage_before_the_last_and_leaves_earlier_results() {
+    for stop in &STAGES[..7] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("deep/out");
+        fs::create_dir_all(&out).unwrap();
+        fs::write(out.join("lora.safetensors"), "of an earlier run").unwrap();
+        let mut last = None;
+        let result = run(dir.path(), |event, cancel| {
+            let Event::Started { stage, .. } = event else { return };
+            last = Some(stage);
+            if stage == *stop {
+                cancel.cancel();
+            }
+        });
+        assert!(matches!(result, Err(RunError::Interrupted)), "{stop:?}: {result:?}");
+        assert!(last.is_some_and(|last| last >= *stop && last <= Stage::Train), "{stop:?}: {last:?}");
+        let (names, earlier) = match *stop < Stage::EncodeClips {
+            true => (vec!["out"], out),
+            false => (vec!["out", "out.1"], dir.path().join("deep/out.1")),
+        };
+        assert_eq!(self::names(&dir.path().join("deep")), names, "{stop:?}");
+        assert_eq!(fs::read(earlier.join("lora.safetensors")).unwrap(), b"of an earlier run", "{stop:?}");
+    }
+}
+
+#[test]
+fn a_text_encoder_that_is_not_there_is_the_operators_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { text_encoder: dir.path().join("nowhere"), ..settings(dir.path()) };
+    let mut observe = |_| ();
+    let mut watch = Watch::new(&mut observe, Cancel::default());
+    let result = inpaint_trainer::run(&request(), &TrainOptions::default(), &settings, &mut watch);
+    assert!(matches!(result, Err(RunError::Failed { .. })), "{result:?}");
+}

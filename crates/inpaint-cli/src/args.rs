@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use inpaint_trainer::{Device, Draft, RequestError, RunError, TrainOptions, TrainRequest};
+use inpaint_trainer::{Device, Draft, RequestError, TrainOptions, TrainRequest};
 use serde_json::{Map, Value};
 use tensor_batch::Bucket;
 
@@ -87,18 +87,10 @@ fn device(text: &str) -> Result<Device, String> {
 pub(crate) enum BadRequest {
     /// Its faults.
     Faults(RequestError),
-    /// The request file cannot be read.
-    File(String),
-}
-
-impl BadRequest {
-    /// As the error of a run, for the answer.
-    pub(crate) fn into_run_error(self) -> Result<RunError, String> {
-        match self {
-            Self::Faults(error) => Ok(error.into()),
-            Self::File(message) => Err(message),
-        }
-    }
+    /// The command line or the request file cannot be understood.
+    Usage(String),
+    /// Something that comes with the program is missing.
+    Assets(String),
 }
 
 impl RequestArgs {
@@ -129,7 +121,7 @@ impl RequestArgs {
     fn file(&self) -> Result<Value, BadRequest> {
         let Some(path) = &self.request else { return Ok(Value::Object(Map::new())) };
         let bad = |reason: String| {
-            BadRequest::File(format!("cannot read the request {}: {reason}", path.display()))
+            BadRequest::Usage(format!("cannot read the request {}: {reason}", path.display()))
         };
         let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
         serde_json::from_str(&text).map_err(|e| bad(e.to_string()))

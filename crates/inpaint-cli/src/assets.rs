@@ -44,7 +44,15 @@ impl Assets {
         self.0.join(GEMMA)
     }
 
-    pub(crate) fn demo(&self) -> PathBuf {
-        self.0.join(DEMO)
+    /// The demo dataset.
+    ///
+    /// # Errors
+    /// A message if it is missing.
+    pub(crate) fn demo(&self) -> Result<PathBuf, String> {
+        let demo = self.0.join(DEMO);
+        if demo.is_file() {
+            return Ok(demo);
+        }
+        Err(format!("the demo dataset is not here: expected {}; give --dataset", demo.display()))
     }
 }

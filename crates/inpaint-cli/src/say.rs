@@ -78,3 +78,19 @@ pub(crate) fn usage(message: &str, json: bool) -> ExitCode {
     }
     ExitCode::from(REJECTED)
 }
+
+/// Something of the program's own is missing: not the request's fault.
+pub(crate) fn failure(message: &str, json: bool) -> ExitCode {
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "outcome": "error", "examples": [], "dropped": [], "warnings": [], "detail": [],
+                "error": message, "billable_units": 0, "estimated_units": null,
+            })
+        );
+    } else {
+        eprintln!("error: {message}");
+    }
+    ExitCode::FAILURE
+}

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use inpaint_trainer::{Answer, Cancel, Limits, Outcome, Settings, TrainOptions, TrainRequest, Watch};
+use inpaint_trainer::{
+    Answer, Cancel, Limits, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch,
+};
 use tensor_batch::Bucket;
 
 use crate::{
@@ -20,7 +22,7 @@ pub(crate) fn train(args: &TrainArgs) -> ExitCode {
     let json = args.request.json;
     let settings = match settings(args) {
         Ok(settings) => settings,
-        Err(message) => return say::usage(&message, json),
+        Err(bad) => return refuse(bad, json),
     };
     let (request, options) = match request(args) {
         Ok(checked) => checked,
@@ -61,21 +63,27 @@ pub(crate) fn on_interrupt(cancel: &Cancel) {
 
 /// Answers a request that cannot be read.
 pub(crate) fn refuse(bad: BadRequest, json: bool) -> ExitCode {
-    match bad.into_run_error() {
-        Ok(error) => say::error(&error, json.then(|| Answer::of_error(&error)).as_ref()),
-        Err(message) => say::usage(&message, json),
+    match bad {
+        BadRequest::Faults(faults) => {
+            let error = RunError::from(faults);
+            say::error(&error, json.then(|| Answer::of_error(&error)).as_ref())
+        }
+        BadRequest::Usage(message) => say::usage(&message, json),
+        BadRequest::Assets(message) => say::failure(&message, json),
     }
 }
 
-fn settings(args: &TrainArgs) -> Result<Settings, String> {
+fn settings(args: &TrainArgs) -> Result<Settings, BadRequest> {
     let (checkpoint, text_encoder) = match (args.model.as_str(), &args.text_encoder) {
         ("tiny", None) => {
-            let assets = Assets::find()?;
+            let assets = Assets::find().map_err(BadRequest::Assets)?;
             (assets.checkpoint(), assets.text_encoder())
         }
-        ("tiny", Some(folder)) => (Assets::find()?.checkpoint(), folder.clone()),
+        ("tiny", Some(folder)) => (Assets::find().map_err(BadRequest::Assets)?.checkpoint(), folder.clone()),
         (file, Some(folder)) => (PathBuf::from(file), folder.clone()),
-        (_, None) => return Err("--model needs --text-encoder, the folder of Gemma 3".to_owned()),
+        (_, None) => {
+            return Err(BadRequest::Usage("--model needs --text-encoder, the folder of Gemma 3".to_owned()));
+        }
     };
     let base_model = checkpoint.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Settings {
@@ -96,7 +104,7 @@ fn request(args: &TrainArgs) -> Result<(TrainRequest, TrainOptions), BadRequest>
     if own {
         return args.request.checked(args.dataset.as_deref(), args.seed, &[]);
     }
-    let demo = Assets::find().map_err(BadRequest::File)?.demo();
+    let demo = Assets::find().and_then(|assets| assets.demo()).map_err(BadRequest::Assets)?;
     let preset = [format!("training_data_url={}", demo.display()), DEMO_STEPS.to_owned()];
     let (request, options) = args.request.checked(None, args.seed, &preset)?;
     match DEMO_BUCKET.parse::<Bucket>() {

@@ -49,6 +49,14 @@ impl RunError {
         Self::Rejected { details, report: Box::default() }
     }
 
+    /// A rejection says what is known of the examples so far; other errors stay as they are.
+    pub(crate) fn with_report(self, report: &FitReport) -> Self {
+        match self {
+            Self::Rejected { details, .. } => Self::Rejected { details, report: Box::new(report.clone()) },
+            other => other,
+        }
+    }
+
     /// The failure of a file operation.
     pub(crate) fn io(stage: Stage, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

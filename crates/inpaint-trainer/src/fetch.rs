@@ -142,6 +142,8 @@ fn download(
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<PathBuf, FetchError> {
     let config = Agent::config_builder()
+        // A library does not read the environment, where a proxy would be named.
+        .proxy(None)
         .timeout_global(Some(limits.download_time))
         .max_redirects(limits.redirects)
         .build();

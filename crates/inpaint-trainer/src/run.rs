@@ -10,7 +10,7 @@ use lora_train::{
     LatentCache, TrainError, TrainPlan, TrainedLora,
     maths::{self, SigmaSampler},
 };
-use ltx_model::{Checkpoint, Transformer, TransformerConfig, VaeConfig};
+use ltx_model::{Checkpoint, TextEncoder, Transformer, VideoEncoder};
 
 use crate::{
     Answer, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Scheduler, Stage, TimestepSampler,
@@ -123,8 +123,9 @@ pub fn run(
 fn open_base(settings: &Settings) -> Result<Checkpoint, RunError> {
     let failed = |e| RunError::of(Stage::Train, e);
     let base = Checkpoint::open(&settings.checkpoint).map_err(failed)?;
-    TransformerConfig::of(&base).map_err(failed)?;
-    VaeConfig::of(&base).map_err(failed)?;
+    Transformer::check(&base, &settings.device).map_err(failed)?;
+    VideoEncoder::check(&base, &settings.device).map_err(failed)?;
+    TextEncoder::check(&settings.text_encoder, &base, &settings.device).map_err(failed)?;
     Ok(base)
 }
 
@@ -139,28 +140,8 @@ fn prepare(
     for snap in request.warnings() {
         note(&mut report, Warning::new(snap.field, FrameSnap::KIND, snap.to_string()), watch);
     }
-    let archive = watch.stage(Stage::Fetch, 0, |watch| {
-        let target = work.path().join("archive.zip");
-        let mut progress = |bytes| match watch.done(bytes as usize) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        };
-        let limit = limits.archive.archive_bytes;
-        let path = fetch(request.training_data_url(), &target, limit, limits, &mut progress)
-            .map_err(|e| e.ends(Stage::Fetch))?;
-        std::fs::File::open(&path).map_err(RunError::io(Stage::Fetch, path))
-    })?;
-    let examples = watch.stage(Stage::Unpack, 1, |watch| {
-        let examples = dataset_zip::open(archive, &limits.archive).map_err(rejected)?;
-        for warning in examples.warnings() {
-            let warning = Warning::new(&warning.name, warning.kind, &warning.message);
-            watch.warn(&warning);
-            report.warnings.push(warning);
-        }
-        let unpacked = examples.unpack(&work.path().join("media")).map_err(rejected)?;
-        watch.done(1)?;
-        Ok(unpacked)
-    })?;
+    let examples =
+        examples(request, limits, work, &mut report, watch).map_err(|error| error.with_report(&report))?;
     let how = Fit {
         bucket: request.bucket(),
         frame_rate: request.frame_rate(),
@@ -175,6 +156,38 @@ fn prepare(
         })?;
     }
     Ok((clips, report))
+}
+
+/// The archive, fetched and unpacked.
+fn examples(
+    request: &TrainRequest,
+    limits: &Limits,
+    work: &Work,
+    report: &mut FitReport,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<dataset_zip::Example>, RunError> {
+    let archive = watch.stage(Stage::Fetch, 0, |watch| {
+        let target = work.path().join("archive.zip");
+        let mut progress = |bytes| match watch.done(bytes as usize) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        let limit = limits.archive.archive_bytes;
+        let path = fetch(request.training_data_url(), &target, limit, limits, &mut progress)
+            .map_err(|e| e.ends(Stage::Fetch))?;
+        std::fs::File::open(&path).map_err(RunError::io(Stage::Fetch, path))
+    })?;
+    watch.stage(Stage::Unpack, 1, |watch| {
+        let examples = dataset_zip::open(archive, &limits.archive).map_err(rejected)?;
+        for warning in examples.warnings() {
+            let warning = Warning::new(&warning.name, warning.kind, &warning.message);
+            watch.warn(&warning);
+            report.warnings.push(warning);
+        }
+        let unpacked = examples.unpack(&work.path().join("media")).map_err(rejected)?;
+        watch.done(1)?;
+        Ok(unpacked)
+    })
 }
 
 fn note(report: &mut FitReport, warning: Warning, watch: &mut Watch<'_>) {

@@ -98,14 +98,8 @@ impl Checkpoint {
         device: &Device,
         build: impl Fn(&Weights) -> T,
     ) -> Result<T, ModelError> {
+        self.survey(prefix, families, device, &build)?;
         let file = self.tensors()?;
-        let survey = Weights::root(&file, prefix, device, Mode::Survey);
-        build(&survey);
-        let (mut faults, asked) = survey.finish();
-        faults.leftover = self.leftover(prefix, families, &asked);
-        if !faults.is_empty() {
-            return Err(self.weights_error(faults));
-        }
         let weights = Weights::root(&file, prefix, device, Mode::Read);
         Ok(build(&weights))
     }
@@ -114,6 +108,25 @@ impl Checkpoint {
     pub(crate) fn tensors(&self) -> Result<SafeTensors<'_>, ModelError> {
         SafeTensors::deserialize(&self.map)
             .map_err(|e| ModelError::Malformed { path: self.path.clone(), reason: e.to_string() })
+    }
+
+    /// The first half of [`read`](Self::read): compares, and reads no weight.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn survey<T>(
+        &self,
+        prefix: &str,
+        families: &[&str],
+        device: &Device,
+        build: impl Fn(&Weights) -> T,
+    ) -> Result<(), ModelError> {
+        let file = self.tensors()?;
+        let survey = Weights::root(&file, prefix, device, Mode::Survey);
+        build(&survey);
+        let (mut faults, asked) = survey.finish();
+        faults.leftover = self.leftover(prefix, families, &asked);
+        if faults.is_empty() { Ok(()) } else { Err(self.weights_error(faults)) }
     }
 
     fn leftover(&self, prefix: &str, families: &[&str], asked: &BTreeSet<String>) -> Vec<String> {

@@ -67,6 +67,15 @@ impl Transformer {
         checkpoint.read(PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
     }
 
+    /// Whether `checkpoint` could be loaded; reads no weight.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<(), ModelError> {
+        let config = TransformerConfig::of(checkpoint)?;
+        checkpoint.survey(PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
+    }
+
     fn read(weights: &Weights, config: &TransformerConfig) -> Self {
         let width = config.inner_dim();
         let block = |i| Block::read(&weights.at(format_args!("transformer_blocks.{i}")), config);

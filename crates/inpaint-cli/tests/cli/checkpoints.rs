@@ -56,3 +56,25 @@ fn a_model_needs_its_text_encoder() {
     assert_eq!((code, &answer["billable_units"]), (2, &0.into()));
     assert!(answer["detail"][0]["msg"].as_str().unwrap().contains("--text-encoder"), "{answer}");
 }
+
+#[test]
+fn a_checkpoint_that_lacks_one_tensor_of_any_component_is_refused_before_anything_is_touched() {
+    for key in
+        ["transformer_blocks.2.ff.net.2.bias", "vae.encoder.conv_out.conv.bias", "video_aggregate_embed.bias"]
+    {
+        let mut model = tiny();
+        let at = model.windows(key.len()).position(|window| window == key.as_bytes()).unwrap();
+        model[at + key.len() - 1] = b'z';
+        let error = failure(&model);
+        assert!(error.contains(&format!("{key} is missing")), "{error}");
+    }
+}
+
+#[test]
+fn a_text_encoder_that_is_not_there_is_refused_before_anything_is_touched() {
+    let sandbox = Sandbox::new();
+    let (code, answer) = sandbox.json(&["train", "--bucket", "32x32x9", "--text-encoder", "nowhere"]);
+    assert_eq!((code, &answer["outcome"], &answer["billable_units"]), (1, &"error".into(), &0.into()));
+    assert!(answer["error"].as_str().unwrap().contains("nowhere"), "{answer}");
+    assert!(sandbox.entries().is_empty());
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 
 use super::{Connector, ConnectorConfig, FeatureExtractor, Gemma, Tokenizer, Tokens};
-use crate::{Checkpoint, ModelError, Setting};
+use crate::{Checkpoint, ModelError, Setting, weights::Weights};
 
 /// The tokens of every context, caption and registers together.
 pub const CONTEXT_TOKENS: usize = 1024;
@@ -15,7 +15,19 @@ pub const CONTEXT_TOKENS: usize = 1024;
 const CAPTIONS_AT_ONCE: usize = 8;
 
 const PROJECTION: &str = "text_embedding_projection";
+const FAMILIES: [&str; 2] = ["text_embedding_projection.video_aggregate_embed", CONNECTOR];
 const CONNECTOR: &str = "model.diffusion_model.video_embeddings_connector";
+
+/// What comes from the checkpoint and not from Gemma's folder.
+fn from_checkpoint(
+    weights: &Weights,
+    gemma: &Gemma,
+    config: &ConnectorConfig,
+) -> (FeatureExtractor, Connector) {
+    let projection = weights.at(PROJECTION);
+    let features = FeatureExtractor::read(&projection, gemma.config(), config.inner_dim());
+    (features, Connector::read(&weights.at(CONNECTOR), config))
+}
 
 /// Tokenizer, Gemma, feature extractor and connector of the video stream.
 #[derive(Debug)]
@@ -37,14 +49,21 @@ impl TextEncoder {
         let tokenizer = Tokenizer::open(gemma_dir)?;
         let gemma = Gemma::load(gemma_dir, device)?;
         let config = ConnectorConfig::of(checkpoint)?;
-        let families = [&format!("{PROJECTION}.video_aggregate_embed"), CONNECTOR];
-        let (features, connector) = checkpoint.read("", &families, device, |weights| {
-            let features =
-                FeatureExtractor::read(&weights.at(PROJECTION), gemma.config(), config.inner_dim());
-            (features, Connector::read(&weights.at(CONNECTOR), &config))
-        })?;
+        let (features, connector) =
+            checkpoint.read("", &FAMILIES, device, |weights| from_checkpoint(weights, &gemma, &config))?;
         check_registers(&connector, checkpoint)?;
         Ok(Self { tokenizer, gemma, features, connector })
+    }
+
+    /// Whether `gemma_dir` and `checkpoint` could be loaded; reads no weight.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but for a number of registers that does not fit.
+    pub fn check(gemma_dir: &Path, checkpoint: &Checkpoint, device: &Device) -> Result<(), ModelError> {
+        Tokenizer::open(gemma_dir)?;
+        let gemma = Gemma::load(gemma_dir, device)?;
+        let config = ConnectorConfig::of(checkpoint)?;
+        checkpoint.survey("", &FAMILIES, device, |weights| from_checkpoint(weights, &gemma, &config))
     }
 
     /// The context `[1024, D]` of each prompt, in order; its mask is all ones. After each prompt, `progress`

@@ -1,7 +1,10 @@
 //! What the program says. The one place that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is the job of a command line")]
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use inpaint_trainer::{Answer, RunError};
 
@@ -15,15 +18,15 @@ pub(crate) fn tell(text: &str) {
     eprintln!("{text}");
 }
 
-/// A line of the result, on stdout.
+/// A line of the result, on stdout. A reader that has gone away, as `head` does, is no error.
 pub(crate) fn result(text: &str) {
-    println!("{text}");
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// The one JSON object, on stdout.
 pub(crate) fn json(answer: &Answer) {
     match serde_json::to_string(answer) {
-        Ok(json) => println!("{json}"),
+        Ok(json) => result(&json),
         Err(error) => eprintln!("error: {error}"),
     }
 }
@@ -63,15 +66,15 @@ fn explain(error: &RunError) {
 /// A mistake in the command line itself, before there is a request.
 pub(crate) fn usage(message: &str, json: bool) -> ExitCode {
     if json {
-        println!(
-            "{}",
-            serde_json::json!({
+        result(
+            &serde_json::json!({
                 "outcome": "reject", "examples": [], "dropped": [], "warnings": [], "billable_units": 0,
                 "estimated_units": null,
                 "detail": [{
                     "loc": ["body"], "msg": message, "type": "value_error", "ctx": { "kind": "unreadable-request" },
                 }],
             })
+            .to_string(),
         );
     } else {
         eprintln!("error: {message}");
@@ -82,12 +85,12 @@ pub(crate) fn usage(message: &str, json: bool) -> ExitCode {
 /// Something of the program's own is missing: not the request's fault.
 pub(crate) fn failure(message: &str, json: bool) -> ExitCode {
     if json {
-        println!(
-            "{}",
-            serde_json::json!({
+        result(
+            &serde_json::json!({
                 "outcome": "error", "examples": [], "dropped": [], "warnings": [], "detail": [],
                 "error": message, "billable_units": 0, "estimated_units": null,
             })
+            .to_string(),
         );
     } else {
         eprintln!("error: {message}");

@@ -19,17 +19,13 @@ pub struct Kind {
     pub folder: &'static str,
     /// Its name in the index, or the beginning of its file names.
     pub name: &'static str,
-    /// How to compute it; none as long as nothing here does.
+    /// How to compute it; a kind without is listed and not checked.
     pub run: Option<Run>,
 }
 
 impl Kind {
     pub(super) const fn new(folder: &'static str, name: &'static str, run: Run) -> Self {
         Self { folder, name, run: Some(run) }
-    }
-
-    pub(super) const fn not_implemented(folder: &'static str, name: &'static str) -> Self {
-        Self { folder, name, run: None }
     }
 }
 

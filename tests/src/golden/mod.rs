@@ -24,6 +24,7 @@ mod folder;
 mod kind;
 mod metric;
 mod preprocess;
+mod sampling;
 mod table;
 mod tensor;
 mod text;

@@ -10,7 +10,7 @@ use ltx_model::{
 use serde_json::Value;
 use tensor_batch::{FrameRate, LatentGrid};
 
-use super::{Case, GoldenError, Kind, KindResult, Produced, training};
+use super::{Case, GoldenError, Kind, KindResult, Produced, sampling, training};
 
 const FOLDER: &str = "transformer";
 
@@ -24,8 +24,8 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::new(FOLDER, "lora_weights", training::lora_weights),
     Kind::new(FOLDER, "timestep_samplers", training::timestep_samplers),
     Kind::new(FOLDER, "trajectory", training::trajectory),
-    Kind::not_implemented(FOLDER, "sigma_schedule"),
-    Kind::not_implemented(FOLDER, "sample_euler"),
+    Kind::new(FOLDER, "sigma_schedule", sampling::sigma_schedules),
+    Kind::new(FOLDER, "sample_euler", sampling::sample_euler),
 ];
 
 /// The checkpoint that lies beside the cases.

@@ -128,6 +128,7 @@ mod tests {
         };
         assert_eq!(exit("exit 0"), Ok(()));
         assert_eq!(exit("exit 101"), Err(101));
-        assert_eq!(exit("kill -INT $$"), Err(130));
+        // Not an interrupt: whoever started the tests in the background may have it ignored.
+        assert_eq!(exit("kill -TERM $$"), Err(130));
     }
 }

@@ -65,7 +65,8 @@ fn train(args: &[OsString]) -> Result<(), Failure> {
 
 fn golden(args: &[OsString]) -> Result<(), Failure> {
     setup::setup()?;
-    let mut command = cargo_run("tests", "golden");
+    command::run(steps::build_golden())?;
+    let mut command = steps::golden()?;
     if args.iter().all(|arg| arg.to_string_lossy().starts_with('-')) {
         command.arg(steps::default_golden());
     }

@@ -29,7 +29,7 @@ fn steps() -> Vec<(&'static str, Work)> {
         ("tidy", Box::new(tidy::tidy)),
         ("clippy", Box::new(|| run(clippy()))),
         ("build", Box::new(|| run(in_root(&["test", "--workspace", "--release", "--no-run"])))),
-        ("golden", Box::new(|| run(golden()?))),
+        ("golden", Box::new(|| run(shipped_golden()?))),
         ("tests", Box::new(|| run(in_root(&["test", "--workspace", "--release"])))),
         ("docs", Box::new(|| run(docs()))),
     ]
@@ -46,12 +46,23 @@ fn clippy() -> Command {
     in_root(&["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])
 }
 
-/// The binary that the build step made beside the tests. `cargo run` would resolve the features of its package
-/// alone, other ones than the workspace's, and compile burn once more.
-fn golden() -> Result<Command, Failure> {
+/// Builds the golden table as a part of the workspace. Its package alone would take other features than the
+/// workspace's, and compile burn once more.
+pub(crate) fn build_golden() -> Command {
+    in_root(&["build", "--workspace", "--release", "--bin", "golden"])
+}
+
+/// The golden table, ready for its arguments: what [`build_golden`], or a build of all tests, made.
+pub(crate) fn golden() -> Result<Command, Failure> {
     let own = env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
+    // This program lies in `debug` or `release` of the target folder.
     let target = own.ancestors().nth(2).unwrap_or(Path::new("target"));
-    let mut command = Command::new(target.join("release").join("golden"));
+    Ok(Command::new(target.join("release").join("golden")))
+}
+
+/// The table of the numbers that ship with the tree.
+fn shipped_golden() -> Result<Command, Failure> {
+    let mut command = golden()?;
     command.arg(default_golden());
     Ok(command)
 }

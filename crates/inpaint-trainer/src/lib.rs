@@ -34,3 +34,8 @@ pub use options::{Scheduler, TimestepSampler, TrainOptions};
 pub use report::{ExampleReport, FitReport, Warning};
 pub use request::{Draft, FrameSnap, Location, LocationError, TrainRequest, ValidationSample};
 pub use run::{Outcome, Settings, Survey, check, run};
+
+/// The example of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -85,7 +85,7 @@ pub(crate) const LAYERS: [Layer; 12] = [
         ]),
         never: &[],
     },
-    Layer { name: "inpaint-cli", ours: Some(&["billing", "inpaint-trainer", "tensor-batch"]), never: &[] },
+    Layer { name: "inpaint-cli", ours: Some(&["inpaint-trainer", "tensor-batch"]), never: &[] },
     Layer { name: "xtask", ours: Some(&[]), never: &MUST_BUILD_ANYWHERE },
     Layer { name: "tests", ours: None, never: &[] },
     Layer { name: "benches", ours: None, never: &[] },

@@ -10,7 +10,7 @@ use lora_train::{
     adapters, maths,
     step::{self, Batch},
 };
-use ltx_model::{Checkpoint, Positions, Rope, Transformer, TransformerInput, TransformerLora};
+use ltx_model::{Checkpoint, Positions, Rope, Transformer, TransformerLora};
 use tensor_batch::{FrameRate, LatentGrid, Rank};
 
 const ROUNDS: usize = 5;
@@ -59,15 +59,7 @@ fn whole_graph(model: &Transformer, lora: &TransformerLora, batch: &Batch) {
     let noised = batch.noised();
     let tracked =
         TransformerLora { transformer_blocks: lora.transformer_blocks.iter().map(|b| b.tracked()).collect() };
-    let input = TransformerInput {
-        latents: noised.latents.clone(),
-        timesteps: &noised.timesteps,
-        sigma: &batch.sigma,
-        context: batch.context.clone(),
-        context_mask: None,
-        rope: &batch.rope,
-    };
-    let velocity = model.forward(&input, Some(&tracked), &[]);
+    let velocity = model.forward(&step::input(batch, &noised), Some(&tracked), &[]);
     let graph = maths::masked_mse(velocity, noised.target.clone(), &noised.kept).mean().backward();
     drop(
         tracked

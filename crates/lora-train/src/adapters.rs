@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use half::bf16;
-use ltx_model::{BlockLora, LORA_TARGETS, LoraPair, TransformerConfig, TransformerLora, to_host};
+use ltx_model::{BlockLora, LoraPair, TransformerConfig, TransformerLora, to_host};
 use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 use tensor_batch::Rank;
 
@@ -112,13 +112,6 @@ pub fn delta_rms(lora: &TransformerLora) -> Result<Vec<(String, f64)>, Vec<Unsou
     if unsound.is_empty() { Ok(deltas) } else { Err(unsound) }
 }
 
-/// The trainable parameters of adapters of `rank`.
-pub fn parameters(config: &TransformerConfig, rank: Rank) -> usize {
-    let context = 2 * (config.cross_attention_dim + config.inner_dim());
-    let own = (LORA_TARGETS.len() - 2) * 2 * config.inner_dim();
-    config.num_layers * rank.get() * (own + context)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,11 +137,6 @@ mod tests {
         assert_eq!(count, 16);
         assert!((0.9..=1.0).contains(&largest), "{largest}");
         assert_eq!(delta_rms(&lora).unwrap_err().len(), 16);
-    }
-
-    #[test]
-    fn the_real_size_has_a_hundred_million_parameters() {
-        assert_eq!(parameters(&TransformerConfig::ltx_2_3(), Rank::R32), 100_663_296);
     }
 
     #[test]

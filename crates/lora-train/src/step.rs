@@ -136,7 +136,8 @@ pub fn gradients(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> 
     StepGradients { loss: to_host(loss).0, gradients }
 }
 
-fn input<'a>(batch: &'a Batch, noised: &'a Noised) -> TransformerInput<'a> {
+/// What the model sees of a noised batch.
+pub fn input<'a>(batch: &'a Batch, noised: &'a Noised) -> TransformerInput<'a> {
     TransformerInput {
         latents: noised.latents.clone(),
         timesteps: &noised.timesteps,

@@ -8,7 +8,7 @@ use std::{
 
 use burn::tensor::Device;
 use memmap2::Mmap;
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 use crate::{
@@ -138,12 +138,6 @@ impl Checkpoint {
 
     fn weights_error(&self, faults: WeightFaults) -> ModelError {
         ModelError::Weights { path: self.path.clone(), faults }
-    }
-
-    /// The raw bytes of a tensor, for the two cases that need no model: tests and inspection.
-    pub fn with_tensor<T>(&self, key: &str, look: impl FnOnce(&TensorView<'_>) -> T) -> Option<T> {
-        let file = SafeTensors::deserialize(&self.map).ok()?;
-        file.tensor(key).ok().map(|view| look(&view))
     }
 }
 

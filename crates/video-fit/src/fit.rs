@@ -1,6 +1,6 @@
 //! A clip into the bucket.
 
-use ndarray::{Array4, ArrayView3};
+use ndarray::Array4;
 use tensor_batch::{Clip, FitPlan, ShapeMismatch, Size};
 
 use crate::{Frame, VideoError, resize::Resizer};
@@ -29,7 +29,7 @@ pub fn fit(
         let frame =
             frames.nth((index - passed) as usize).ok_or(VideoError::EndsEarly { missing: index })??;
         passed = index + 1;
-        append(frame.pixels.view(), &mut resizer, &mut pixels)?;
+        resizer.run(frame.pixels.view(), |row| append(row, &mut pixels))?;
     }
     let found = vec![pixels.len()];
     let pixels = Array4::from_shape_vec(shape, pixels).map_err(|_| ShapeMismatch {
@@ -40,20 +40,15 @@ pub fn fit(
     Ok(Clip::new(pixels, plan.rate)?)
 }
 
-fn append(frame: ArrayView3<u8>, resizer: &mut Resizer, pixels: &mut Vec<u8>) -> Result<(), VideoError> {
-    let fitted = resizer.run(frame)?;
-    let start = pixels.len();
-    pixels.resize(start + fitted.len() * 3, 0);
-    let (bytes, _) = pixels[start..].as_chunks_mut::<3>();
-    for (bytes, pixel) in bytes.iter_mut().zip(fitted) {
-        *bytes = pixel.0.map(to_byte);
-    }
-    Ok(())
+fn append(row: &[f32], pixels: &mut Vec<u8>) {
+    pixels.extend(row.iter().map(|level| to_byte(*level)));
 }
 
-/// The nearest of 256 levels; the cast clamps.
-fn to_byte(value: f32) -> u8 {
-    (value * 255.0 + 0.5) as u8
+/// The nearest of 256 levels, of two the even one. At 2^23 floats are whole numbers, and their last bits count them: a
+/// sum is rounded to the nearest without a conversion, which compilers do one by one.
+#[inline]
+fn to_byte(level: f32) -> u8 {
+    (level.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
 #[cfg(test)]
@@ -94,7 +89,7 @@ mod tests {
 
     #[test]
     fn values_are_rounded_and_clamped() {
-        let levels = [-0.1, 0.0, 0.4 / 255.0, 0.6 / 255.0, 1.0, 1.1].map(to_byte);
-        assert_eq!(levels, [0, 0, 0, 1, 255, 255]);
+        let levels = [-20.0, -0.1, 0.0, 0.4, 0.6, 1.5, 2.5, 254.4, 254.6, 255.0, 300.0].map(to_byte);
+        assert_eq!(levels, [0, 0, 0, 0, 1, 2, 2, 254, 255, 255, 255]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Start at [`probe`]: it decodes a clip once and says what it is, by its frames and not by its header. From that a
 //! [`FitPlan`](tensor_batch::FitPlan) is made; [`Frames`] decodes the clip again, frame by frame, and [`fit`] brings
-//! the frames that the plan takes into the bucket. [`write_mp4`] goes the other way.
+//! the frames that the plan takes into the bucket. [`find_cuts`] tells where the scenes of a clip begin. [`write_mp4`]
+//! goes the other way.
 //!
 //! ```no_run
 //! use tensor_batch::{Bucket, FitPlan, FrameList};
@@ -27,6 +28,7 @@ mod clock;
 mod colors;
 mod container;
 mod convert;
+mod cuts;
 mod decode;
 mod display;
 mod error;
@@ -37,7 +39,9 @@ mod limits;
 mod mp4;
 mod probe;
 mod resize;
+mod taps;
 
+pub use cuts::find_cuts;
 pub use error::VideoError;
 pub use fit::fit;
 pub use frames::{Frame, Frames};

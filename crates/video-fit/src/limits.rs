@@ -3,7 +3,8 @@
 /// Bounds on one pass over a clip, counted on what is decoded and not on what a header claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Pixels of one frame, as coded and as displayed. It also bounds memory: about 20 bytes a pixel.
+    /// Pixels of one frame, as coded and as displayed. It also bounds memory: 6 bytes a pixel for the frame in RGB, and
+    /// 1.5 or more for each frame that the decoder keeps, which is up to 16 for reference and one for each core.
     pub max_pixels_per_frame: u64,
     /// Decoded frames.
     pub max_frames: u32,

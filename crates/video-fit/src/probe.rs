@@ -15,8 +15,8 @@ pub struct Probe {
     pub rate: FrameRate,
     /// Presentation times in seconds, ascending, one for each frame that decodes; at least one.
     pub times: Vec<f64>,
-    /// Whether a time stamp is off a constant spacing by more than a tick of the container's time base, or by more
-    /// than a third of the spacing where a tick is longer than that.
+    /// Whether a time stamp, rounded to the container's time base as it is, is off a constant spacing by more than a
+    /// tick of it, or by more than a third of the spacing where that is less.
     pub variable_rate: bool,
 }
 
@@ -50,15 +50,22 @@ pub fn probe(path: &Path, limits: &Limits) -> Result<Probe, VideoError> {
     })
 }
 
-/// Whether a tick is off the line from the first to the last. Ticks that were rounded from constant spacing, whether
-/// to nearest or down, are at most one off.
+/// Whether a tick is off the straight line that is nearest to all (in the sense of least squares) by more than half a
+/// tick of rounding and one tick either way. Where that is no less than a frame left out, a third of a frame is off.
 fn is_variable(ticks: &[i64]) -> bool {
-    let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else { return false };
-    let first = *first as f64;
-    let spacing = (*last as f64 - first) / (ticks.len() as f64 - 1.0).max(1.0);
-    let tolerance = f64::min(1.0, spacing / 3.0) + 1e-6;
-    let off = |(i, tick): (usize, &i64)| (*tick as f64 - first - i as f64 * spacing).abs();
-    ticks.iter().enumerate().map(off).any(|off| off > tolerance)
+    let [first, .., last] = ticks else { return false };
+    let count = ticks.len() as f64;
+    let (middle, mean_spacing) = ((count - 1.0) / 2.0, last.saturating_sub(*first) as f64 / (count - 1.0));
+    // What is left over the mean spacing: small numbers, so that long clips lose no digits.
+    let rest = |(i, tick): (usize, &i64)| {
+        let from_middle = i as f64 - middle;
+        (from_middle, tick.saturating_sub(*first) as f64 - i as f64 * mean_spacing)
+    };
+    let rests = || ticks.iter().enumerate().map(rest);
+    let mean = rests().map(|(_, rest)| rest).sum::<f64>() / count;
+    let slope = rests().map(|(x, rest)| x * rest).sum::<f64>() / rests().map(|(x, _)| x * x).sum::<f64>();
+    let tolerance = f64::min(1.5, mean_spacing / 3.0) + 1e-6;
+    rests().any(|(x, rest)| (rest - mean - x * slope).abs() > tolerance)
 }
 
 #[cfg(test)]
@@ -83,9 +90,10 @@ mod tests {
                 );
             }
         }
-        for few in [&[][..], &[7], &[0, 40]] {
+        for few in [&[][..], &[7], &[0, 40], &[i64::MIN, i64::MAX]] {
             assert!(!is_variable(few));
         }
+        assert!(is_variable(&[i64::MIN, 0, 1, i64::MAX]));
     }
 
     #[test]
@@ -98,8 +106,30 @@ mod tests {
                 assert!(is_variable(&ticks), "{left_out} of {ticks_per_second}");
             }
         }
-        let mut ticks = rounded(25.0, 1000.0, f64::round);
-        ticks[100] += 2;
-        assert!(is_variable(&ticks));
+        for (late, variable) in [(1, false), (-1, false), (2, true), (-2, true)] {
+            let mut ticks = rounded(25.0, 1000.0, f64::round);
+            ticks[100] += late;
+            assert_eq!(is_variable(&ticks), variable, "{late}");
+        }
+    }
+
+    #[test]
+    fn a_tick_either_way_is_no_variable_rate() {
+        // A linear congruential generator, for jitter that looks random.
+        let mut state = 1_u64;
+        let mut jitter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as i64 % 3 - 1
+        };
+        for (fps, ticks_per_second) in
+            [(25.0, 1000.0), (50.0, 1000.0), (24.0, 15360.0), (60.0, 15360.0), (30.0, 90000.0)]
+        {
+            for count in [20, 100, 500] {
+                let mut ticks = rounded(fps, ticks_per_second, f64::round);
+                ticks.truncate(count);
+                ticks.iter_mut().for_each(|tick| *tick += jitter());
+                assert!(!is_variable(&ticks), "{fps} {ticks_per_second} {count}");
+            }
+        }
     }
 }

@@ -46,6 +46,18 @@ fn a_playlist_opens_no_other_file() {
 }
 
 #[test]
+fn a_name_that_looks_like_a_protocol_is_a_name() {
+    let folder = tempdir().unwrap();
+    for name in
+        ["http:clip.mp4", "concat:a.mp4|b.mp4", "data:video,clip.mp4", "file:clip.mp4", "%03d.mp4", "pipe:0"]
+    {
+        let path = folder.path().join(name);
+        fs::copy(clip("made/bt709.mp4"), &path).unwrap();
+        assert_eq!(probe(&path, &Limits::default()).unwrap().frames(), 3, "{name}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_the_services_fault() {
     let error = probe(Path::new("no/such/clip.mp4"), &Limits::default()).unwrap_err();
     assert_eq!((error.fault(), error.kind()), (Fault::Service, "io"));
@@ -63,6 +75,21 @@ fn limits_hold() {
     // 64x48 as coded, 85x48 as displayed.
     let wide = clip("made/wide-pixels.mp4");
     assert_eq!(kind(&wide, &Limits { max_pixels_per_frame: 64 * 48, ..limits }), "too-large");
+}
+
+#[test]
+fn limits_are_counted_on_what_is_decoded() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("growing.avi");
+    let mut file = fs::read(clip("made/mjpeg.avi")).unwrap();
+    // The second picture is larger than the header and the first say: height and width behind the marker.
+    let starts: Vec<_> =
+        (0..file.len()).filter(|at| file[*at..].starts_with(&[0xff, 0xc0, 0, 17, 8])).collect();
+    file[starts[1] + 5..][..4].copy_from_slice(&[0, 56, 0, 64]);
+    fs::write(&path, &file).unwrap();
+    let limits = Limits { max_pixels_per_frame: 64 * 48, ..Limits::default() };
+    assert_eq!(kind(&path, &limits), "too-large");
+    assert_eq!(probe(&path, &Limits { max_pixels_per_frame: 64 * 56, ..limits }).unwrap().frames(), 3);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod broken;
 mod clips;
+mod colours;
+mod cuts;
 mod golden;
 mod written;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use inpaint_trainer::{Device, Draft, RequestError, TrainOptions, TrainRequest};
+use inpaint_trainer::{Device, Draft, Fetcher, Limits, Reach, RequestError, TrainOptions, TrainRequest};
 use serde_json::{Map, Value};
 use tensor_batch::Bucket;
 
@@ -27,8 +27,8 @@ pub(crate) struct RequestArgs {
     /// A training request as JSON; other arguments override it
     #[arg(long, value_name = "FILE.json")]
     pub(crate) request: Option<PathBuf>,
-    /// Set a field of the request, or a training option (scheduler, accumulation, max_grad_norm, weight_decay, seed,
-    /// timestep_sampler)
+    /// Set a field of the request, or a training option (latent_rule, mask_grow_pixels, mask_grow_frames, scheduler,
+    /// accumulation, max_grad_norm, weight_decay, seed, timestep_sampler)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Size of training and validation, instead of resolution, aspect ratio and frames: multiples of 32, 8k+1 frames
@@ -70,6 +70,15 @@ pub(crate) struct CheckArgs {
     pub(crate) dataset: Option<String>,
     #[command(flatten)]
     pub(crate) request: RequestArgs,
+    /// Write a contact sheet: frames of every example with the mask laid over and the latent cells outlined
+    #[arg(long, value_name = "FILE.png")]
+    pub(crate) sheet: Option<PathBuf>,
+}
+
+/// What a run may take and reach on its user's own machine.
+pub(crate) fn limits() -> Limits {
+    let fetcher = Fetcher { reach: Reach::Anywhere, ..Fetcher::default() };
+    Limits { fetcher, ..Limits::default() }
 }
 
 fn device(text: &str) -> Result<Device, String> {

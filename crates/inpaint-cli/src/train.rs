@@ -2,13 +2,11 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use inpaint_trainer::{
-    Answer, Cancel, Limits, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch,
-};
+use inpaint_trainer::{Answer, Cancel, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch};
 use tensor_batch::Bucket;
 
 use crate::{
-    args::{BadRequest, TrainArgs},
+    args::{BadRequest, TrainArgs, limits},
     assets::Assets,
     progress::Progress,
     say,
@@ -92,7 +90,7 @@ fn settings(args: &TrainArgs) -> Result<Settings, BadRequest> {
         base_model,
         device: args.device.clone(),
         out: args.out.clone(),
-        limits: Limits::default(),
+        limits: limits(),
     })
 }
 

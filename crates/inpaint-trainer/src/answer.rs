@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use billing::{CompletedSteps, Units};
 use serde::Serialize;
 
-use crate::{Detail, FitReport, Outcome, RunError, Survey, Warning, report::ExampleReport};
+use crate::{Detail, FitReport, Outcome, RunError, Warning, report::ExampleReport};
 
 /// A file that a run made, in the form of hosted services.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,6 +60,9 @@ pub struct Answer {
     pub dropped: Vec<Warning>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
+    /// How often the steps asked for go over each example; none if the data were not accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passes: Option<f64>,
     /// The faults of a rejected request.
     pub detail: Vec<Detail>,
     /// What failed, for an `error`.
@@ -76,12 +79,13 @@ pub struct Answer {
 
 impl Answer {
     fn new(outcome: &'static str, report: FitReport) -> Self {
-        let FitReport { examples, dropped, warnings } = report;
+        let FitReport { examples, dropped, warnings, passes } = report;
         Self {
             outcome,
             examples,
             dropped,
             warnings,
+            passes,
             detail: Vec::new(),
             error: None,
             billable_units: CompletedSteps::NONE.units().get(),
@@ -90,10 +94,10 @@ impl Answer {
         }
     }
 
-    /// The answer to a check.
-    pub fn of_check(result: &Result<Survey, RunError>, estimate: Units) -> Self {
+    /// The answer to a check that found `report`.
+    pub fn of_check(result: Result<&FitReport, &RunError>, estimate: Units) -> Self {
         let answer = match result {
-            Ok(survey) => Self::new("accept", survey.report.clone()),
+            Ok(report) => Self::new("accept", report.clone()),
             Err(error) => Self::of_error(error),
         };
         Self { estimated_units: Some(estimate.get()), ..answer }
@@ -146,7 +150,12 @@ mod tests {
 
     fn report() -> FitReport {
         let short = Warning::new("a", "clip-too-short", "too short");
-        FitReport { examples: Vec::new(), dropped: vec![short.clone()], warnings: vec![short] }
+        FitReport {
+            dropped: vec![short.clone()],
+            warnings: vec![short],
+            passes: Some(50.0),
+            ..FitReport::default()
+        }
     }
 
     /// The answer to a training of 200 steps.
@@ -175,7 +184,7 @@ mod tests {
             answer,
             json!({
                 "outcome": "accept", "examples": [], "dropped": [warning], "warnings": [warning], "detail": [],
-                "billable_units": 200, "estimated_units": 200,
+                "passes": 50.0, "billable_units": 200, "estimated_units": 200,
                 "files": {"lora_file": file, "config_file": file, "metrics_file": file},
             })
         );
@@ -185,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_check_costs_nothing() {
-        let answer = Answer::of_check(&Ok(Survey { report: report() }), billing::estimate(200));
+        let answer = Answer::of_check(Ok(&report()), billing::estimate(200));
         assert_eq!((answer.outcome, answer.billable_units, answer.estimated_units), ("accept", 0, Some(200)));
         assert_eq!((answer.dropped, answer.files), (report().dropped, None));
     }

@@ -6,7 +6,7 @@ use tensor_batch::{Blame, ClipSource, Fault, FittedClip};
 use crate::{
     Detail, ExampleError, FitReport, Limits, RunError, Stage, Warning,
     event::StageWatch,
-    example::{Fit, Surveyed, Verdict, survey},
+    example::{Findings, Fit, Surveyed, survey},
 };
 
 /// The clips of an archive, each fitted when asked for; never none.
@@ -43,16 +43,7 @@ pub(crate) fn fit(
         match survey(example, how, limits) {
             Err(error) if error.fault() == Fault::Service => return Err(RunError::of(Stage::Survey, error)),
             Err(error) => faults.push(Detail::of(["body", "training_data_url"], &error).with("name", name)),
-            Ok(Verdict::Drop(dropped)) => {
-                watch.warn(&dropped);
-                report.drop_clip(dropped);
-            }
-            Ok(Verdict::Use(usable)) => {
-                usable.warnings.iter().for_each(|warning| watch.warn(warning));
-                report.warnings.extend(usable.warnings);
-                report.examples.push(usable.report);
-                used.push(usable.example);
-            }
+            Ok(findings) => used.extend(report.take(findings, watch)),
         }
         watch.done(index + 1)?;
     }
@@ -64,6 +55,22 @@ pub(crate) fn fit(
         return Err(RunError::Rejected { details: faults, report: Box::new(report) });
     }
     Ok((FittedClips { examples: used, limits: limits.clone() }, report))
+}
+
+impl FitReport {
+    /// Takes up what was found of one example, and tells the warnings; gives what is used.
+    fn take(&mut self, findings: Findings, watch: &mut StageWatch<'_, '_>) -> Vec<Surveyed> {
+        let Findings { used, dropped, warnings } = findings;
+        let about_used = used.iter().flat_map(|usable| usable.warnings.clone());
+        let all: Vec<_> = warnings.into_iter().chain(about_used).chain(dropped.iter().cloned()).collect();
+        all.iter().for_each(|warning| watch.warn(warning));
+        self.warnings.extend(all);
+        self.dropped.extend(dropped);
+        let (reports, examples): (Vec<_>, Vec<_>) =
+            used.into_iter().map(|usable| (usable.report, usable.example)).unzip();
+        self.examples.extend(reports);
+        examples
+    }
 }
 
 /// Every clip was dropped.
@@ -125,7 +132,9 @@ mod tests {
         let (clips, report) = found.unwrap();
         assert_eq!((clips.len(), report.examples.len(), report.examples[0].name.as_str()), (1, 1, "long"));
         assert_eq!(clips.get(0).unwrap().stem().as_str(), "long");
-        assert_eq!((report.dropped[0].name.as_str(), &report.warnings), ("short", &report.dropped));
+        assert_eq!((report.dropped[0].name.as_str(), &report.warnings[0]), ("short", &report.dropped[0]));
+        // A bucket of one cell keeps nothing of its clip.
+        assert_eq!((report.warnings.len(), report.warnings[1].kind), (2, "nothing-kept"));
         assert!(events.contains(&Event::Warned(report.dropped[0].clone())));
         assert!(events.contains(&Event::Progress { stage: Stage::Survey, done: 2 }));
     }

@@ -66,7 +66,7 @@ impl Detail {
             msg = format!("{msg}: {cause}");
             source = cause.source();
         }
-        let detail = Self::new("value_error", error.kind(), msg);
+        let detail = Self::new("value_error", error.kind(), one_line(&msg));
         Self { loc: loc.into_iter().map(Into::into).collect(), ..detail }
     }
 
@@ -103,6 +103,12 @@ impl Detail {
         self.loc.insert(0, part.into());
         self
     }
+}
+
+/// Decoders may write several lines, with anything in them that a file says of itself.
+fn one_line(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Stem::new(lines.join(" ")).to_string()
 }
 
 /// One line for people, as in `validation[0].prompt: must be a string, found 7`. What the user wrote is escaped, so
@@ -186,6 +192,14 @@ mod tests {
                 "loc": ["body", "training_data_url"], "msg": msg, "type": "value_error",
                 "ctx": {"kind": "unreadable-clip", "name": "a"},
             }),
+        );
+    }
+
+    #[test]
+    fn what_a_decoder_says_is_one_line_without_control_characters() {
+        assert_eq!(
+            one_line("bad marker\n: two bytes, \u{1b}[2J found\r\n\n"),
+            "bad marker : two bytes, \\u{1b}[2J found"
         );
     }
 

@@ -3,11 +3,16 @@
 use std::path::Path;
 
 use lora_train::{LatentCache, LatentCacheWriter};
-use ltx_model::{Checkpoint, ModelError, TextEncoder, VideoEncoder, pixels_to_tensor, to_host};
+use ltx_model::{
+    Checkpoint, ConnectorConfig, ModelError, TextEncoder, VideoEncoder, pixels_to_tensor, to_host,
+};
 use ndarray::{Array2, Array4};
-use tensor_batch::{Caption, ClipSource, FittedClip};
+use tensor_batch::{Bucket, Caption, ClipSource, FittedClip};
 
-use crate::{Device, RunError, Stage, Watch, clips::FittedClips, debug_dataset::DebugDataset};
+use crate::{
+    Device, Disk, RunError, Stage, Watch, clips::FittedClips, debug_dataset::DebugDataset,
+    disk::latent_cache_bytes,
+};
 
 /// What the encoders take besides the clips.
 pub(crate) struct Encoders<'a> {
@@ -74,6 +79,19 @@ impl Encoders<'_> {
             contexts.map_err(|e| RunError::Failed { stage: Stage::EncodePrompts, source: e.into() })
         })
     }
+}
+
+/// Fails if the cache of so many clips has no room on the disk of `folder`.
+pub(crate) fn check_room(
+    clips: usize,
+    bucket: Bucket,
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    disk: Disk,
+) -> Result<(), RunError> {
+    let context_width = ConnectorConfig::of(checkpoint).map_err(failed)?.inner_dim();
+    let room = disk.need(folder, latent_cache_bytes(clips, bucket, context_width));
+    room.map_err(|e| RunError::of(Stage::EncodeClips, e))
 }
 
 fn failed(error: ModelError) -> RunError {

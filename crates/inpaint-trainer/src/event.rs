@@ -23,6 +23,8 @@ pub enum Stage {
     Survey,
     /// Validation samples are fetched and checked; units are samples.
     Validation,
+    /// A contact sheet is drawn; units are examples.
+    Sheet,
     /// Clips become latents; units are clips.
     EncodeClips,
     /// Prompts become contexts; units are distinct prompts.
@@ -41,6 +43,7 @@ impl Stage {
             Self::Unpack => "unpacking",
             Self::Survey => "checking clips",
             Self::Validation => "checking samples",
+            Self::Sheet => "drawing the sheet",
             Self::EncodeClips => "encoding clips",
             Self::EncodePrompts => "encoding prompts",
             Self::Train => "training",

@@ -2,121 +2,106 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io,
+    net::IpAddr,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use tensor_batch::{Blame, Fault};
-use ureq::Agent;
+use tensor_batch::Stem;
+use ureq::unversioned::resolver::DefaultResolver;
 
-use crate::{Limits, Location, RunError, Stage};
+use crate::Location;
 
-/// Why data could not be had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FetchError {
-    /// There is no such file, or it cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Unreadable {
-        /// The path as given.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The server did not hand it out.
-    #[error("cannot download `{url}`")]
-    Download {
-        /// The URL as given.
-        url: String,
-        /// Why.
-        #[source]
-        source: Box<ureq::Error>,
-    },
-    /// The connection broke.
-    #[error("the download of `{url}` broke off after {bytes} bytes")]
-    BrokeOff {
-        /// The URL as given.
-        url: String,
-        /// Bytes read until then.
-        bytes: u64,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It is larger than allowed.
-    #[error("`{location}` is larger than {limit} bytes")]
-    TooLarge {
-        /// The URL or path as given.
-        location: String,
-        /// The limit.
-        limit: u64,
-    },
-    /// The caller asked to stop.
-    #[error("the download of `{url}` was stopped")]
-    Stopped {
-        /// The URL as given.
-        url: String,
-    },
-    /// It cannot be kept.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// Where to.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+mod address;
+mod dial;
+mod download;
+mod error;
+mod redirect;
+
+pub use error::FetchError;
+pub use redirect::RedirectError;
+
+/// No limit is longer: a moment further away cannot be told on every clock.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Where data may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// `http` and `https` from hosts of the public internet, and no files: for a service, whose users shall not see
+    /// its machine and its network. What the service itself has on public addresses is public here too.
+    #[default]
+    PublicWeb,
+    /// `http` and `https` from everywhere, paths and `file` URLs: for a command line, whose user can read them anyway.
+    Anywhere,
 }
 
-impl Blame for FetchError {
-    fn fault(&self) -> Fault {
+impl Reach {
+    fn may_dial(self) -> fn(IpAddr) -> bool {
         match self {
-            Self::Stopped { .. } | Self::Write { .. } => Fault::Service,
-            Self::Unreadable { .. }
-            | Self::Download { .. }
-            | Self::BrokeOff { .. }
-            | Self::TooLarge { .. } => Fault::Request,
-        }
-    }
-
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } | Self::Download { .. } | Self::BrokeOff { .. } => "download-failed",
-            Self::TooLarge { .. } => "too-large",
-            Self::Stopped { .. } => "interrupted",
-            Self::Write { .. } => "io",
+            Self::PublicWeb => address::is_public,
+            Self::Anywhere => |_| true,
         }
     }
 }
 
-impl FetchError {
-    /// As the end of a run that was in `stage`.
-    pub(crate) fn ends(self, stage: Stage) -> RunError {
-        match self {
-            Self::Stopped { .. } => RunError::Interrupted,
-            error => RunError::of(stage, error),
-        }
-    }
-}
-
-/// The file at `location`: where it is if it is a path, else downloaded to `target`. `progress` is told the bytes,
-/// and may stop a download.
+/// Gets data from a URL or a path, within limits. As it comes, it is safe in a service.
 ///
-/// # Errors
-/// If there is no such file, the download fails, or it is larger than `limit` bytes.
-pub(crate) fn fetch(
-    location: &Location,
-    target: &Path,
-    limit: u64,
-    limits: &Limits,
-    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<PathBuf, FetchError> {
-    match (location.path(), location.url()) {
-        (Some(path), _) => local(path, limit),
-        (None, Some(url)) => download(url, target, limit, limits, progress),
-        (None, None) => Err(FetchError::TooLarge { location: location.as_str().to_owned(), limit: 0 }),
+/// Under [`Reach::PublicWeb`] the address that is connected to is judged, for the first host and after every
+/// redirect, and a host with any other address is refused. A redirect leads to `http` or `https`, and never from
+/// `https` back to `http`. A proxy is never used.
+#[derive(Debug, Clone)]
+pub struct Fetcher {
+    /// Where data may come from.
+    pub reach: Reach,
+    /// For a whole download, redirects included.
+    pub time: Duration,
+    /// For finding a host, for connecting, and for the next byte.
+    pub silence: Duration,
+    /// Redirects that a download may follow.
+    pub redirects: u32,
+}
+
+impl Default for Fetcher {
+    fn default() -> Self {
+        let (time, silence) = (Duration::from_secs(3600), Duration::from_secs(60));
+        Self { reach: Reach::PublicWeb, time, silence, redirects: 5 }
+    }
+}
+
+impl Fetcher {
+    /// The file at `location`: where it is if it is a path, else downloaded to `target`, where nothing is left of a
+    /// download that fails. `progress` is told the bytes that have come, 0 before each connection, and may stop a
+    /// download.
+    ///
+    /// # Errors
+    /// If it may not be had from there, there is no such file, the download fails, or it is larger than `limit` bytes.
+    pub fn fetch(
+        &self,
+        location: &Location,
+        target: &Path,
+        limit: u64,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<PathBuf, FetchError> {
+        match (location.path(), self.reach) {
+            (Some(path), Reach::Anywhere) => local(path, limit),
+            (Some(_), Reach::PublicWeb) => Err(FetchError::File),
+            (None, reach) => {
+                let lookup = DefaultResolver::default();
+                let agent = dial::agent(self, dial::Guard { may_dial: reach.may_dial(), lookup });
+                download::Download { agent, fetcher: self, location, limit }.run(target, progress)?;
+                Ok(target.to_owned())
+            }
+        }
+    }
+
+    fn time(&self) -> Duration {
+        self.time.min(A_YEAR)
+    }
+
+    fn silence(&self) -> Duration {
+        self.silence.min(A_YEAR)
     }
 }
 
@@ -128,49 +113,10 @@ fn local(path: &Path, limit: u64) -> Result<PathBuf, FetchError> {
         return Err(unreadable(io::Error::other("it is no file")));
     }
     if metadata.len() > limit {
-        return Err(FetchError::TooLarge { location: path.display().to_string(), limit });
+        return Err(FetchError::TooLarge { location: Stem::new(path.to_string_lossy()).to_string(), limit });
     }
     File::open(path).map_err(unreadable)?;
     Ok(path.to_owned())
-}
-
-fn download(
-    url: &str,
-    target: &Path,
-    limit: u64,
-    limits: &Limits,
-    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<PathBuf, FetchError> {
-    let config = Agent::config_builder()
-        // A library does not read the environment, where a proxy would be named.
-        .proxy(None)
-        .timeout_global(Some(limits.download_time))
-        .max_redirects(limits.redirects)
-        .build();
-    let failed = |source| FetchError::Download { url: url.to_owned(), source: Box::new(source) };
-    let response = Agent::from(config).get(url).call().map_err(failed)?;
-    let write = |source| FetchError::Write { path: target.to_owned(), source };
-    let mut file = File::create(target).map_err(write)?;
-    let mut body = response.into_body().into_reader();
-    let mut buffer = vec![0; 1 << 16];
-    let mut bytes = 0;
-    loop {
-        let broke_off = |source| FetchError::BrokeOff { url: url.to_owned(), bytes, source };
-        let read = body.read(&mut buffer).map_err(broke_off)?;
-        if read == 0 {
-            break;
-        }
-        bytes += read as u64;
-        if bytes > limit {
-            return Err(FetchError::TooLarge { location: url.to_owned(), limit });
-        }
-        file.write_all(&buffer[..read]).map_err(write)?;
-        if progress(bytes).is_break() {
-            return Err(FetchError::Stopped { url: url.to_owned() });
-        }
-    }
-    file.sync_all().map_err(write)?;
-    Ok(target.to_owned())
 }
 
 #[cfg(test)]

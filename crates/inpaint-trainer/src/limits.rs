@@ -1,8 +1,8 @@
 //! What a run may take, as arguments.
 
-use std::time::Duration;
+use crate::{Disk, Fetcher};
 
-/// What a run may take of the network, the disk and the machine's time.
+/// What a run may take of the network, the disk and the machine's time. As it comes, it is safe in a service.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Of the archive.
@@ -13,10 +13,10 @@ pub struct Limits {
     pub image: mask_norm::ImageLimits,
     /// Bytes of a download that is no archive: a validation clip or mask.
     pub sample_bytes: u64,
-    /// For each download, from the first byte asked for to the last one read.
-    pub download_time: Duration,
-    /// Redirects that a download may follow.
-    pub redirects: u32,
+    /// Where data may come from, and how long that may take.
+    pub fetcher: Fetcher,
+    /// Asked before the archive is unpacked and before clips are encoded.
+    pub disk: Disk,
 }
 
 impl Default for Limits {
@@ -26,8 +26,8 @@ impl Default for Limits {
             video: video_fit::Limits::default(),
             image: mask_norm::ImageLimits::default(),
             sample_bytes: 1 << 30,
-            download_time: Duration::from_secs(3600),
-            redirects: 5,
+            fetcher: Fetcher::default(),
+            disk: Disk::default(),
         }
     }
 }

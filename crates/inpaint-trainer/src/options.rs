@@ -1,10 +1,11 @@
 //! Training options beyond the request.
 
+use mask_norm::{Growth, LatentRule};
 use serde_json::Value;
 
 use crate::{
-    RequestError,
-    request::{Choice, Fields, Float, Int, Table, object, read_strictly, table},
+    Detail, RequestError,
+    request::{Checked, Choice, Fields, Float, Int, Table, object, read_strictly, table},
 };
 
 /// How the learning rate runs over the steps. Parameters are the reference's.
@@ -45,8 +46,25 @@ pub enum TimestepSampler {
 const SAMPLERS: &[(&str, TimestepSampler)] =
     &[("shifted_logit_normal", TimestepSampler::ShiftedLogitNormal), ("uniform", TimestepSampler::Uniform)];
 
+/// How a mask of pixels becomes one of latent cells; see [`LatentRule`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RuleName {
+    Cover,
+    Half,
+    Reference,
+}
+
+const RULES: &[(&str, RuleName)] =
+    &[("cover", RuleName::Cover), ("half", RuleName::Half), ("reference", RuleName::Reference)];
+
 table! {
     pub(crate) struct OptionFields: "training option" {
+        /// How a mask becomes one of latent cells, in training and previews alike.
+        latent_rule: RuleName = Choice { default: RuleName::Cover, of: RULES };
+        /// Pixels of the fitted clip by which the white area is widened in every direction.
+        mask_grow_pixels: u32 = Int { default: 0, min: 0, max: 256 };
+        /// Fitted frames by which the white area is widened before and after.
+        mask_grow_frames: u32 = Int { default: 0, min: 0, max: 120 };
         /// How the learning rate runs over the steps.
         scheduler: Scheduler = Choice { default: Scheduler::Constant, of: SCHEDULERS };
         /// Samples whose gradients make one step.
@@ -67,6 +85,9 @@ table! {
 ///
 /// | option | default | range |
 /// |---|---|---|
+/// | `latent_rule` | `cover` | `cover`, `half`, `reference` |
+/// | `mask_grow_pixels` | 0 | 0 to 256 pixels of the fitted clip; not with `reference` |
+/// | `mask_grow_frames` | 0 | 0 to 120 frames; not with `reference` |
 /// | `scheduler` | `constant` | `constant`, `linear`, `cosine`, `cosine_with_restarts`, `polynomial`, `step` |
 /// | `accumulation` | 1 | 1 to 64 samples a step |
 /// | `max_grad_norm` | 1.0 | from 0, which means no clipping |
@@ -86,12 +107,32 @@ impl TrainOptions {
     /// All faults: values outside their range and names that are no options.
     pub fn from_json(options: &Value) -> Result<Self, RequestError> {
         let fields = object(options).and_then(read_strictly::<OptionFields, Fields>);
-        fields.map(Self).map_err(RequestError::in_body)
+        fields.and_then(Self::checked).map_err(RequestError::in_body)
+    }
+
+    /// Options that go together.
+    pub(crate) fn checked(fields: OptionFields) -> Checked<Self> {
+        let widened = fields.mask_grow_pixels > 0 || fields.mask_grow_frames > 0;
+        if widened && fields.latent_rule == RuleName::Reference {
+            let msg = "takes masks as they are: leave mask_grow_pixels and mask_grow_frames at 0, or choose `cover`";
+            return Err(vec![Detail::new("value_error", "contradiction", msg).within("latent_rule")]);
+        }
+        Ok(Self(fields))
     }
 
     /// All options, defaults too; [`from_json`](Self::from_json) gives them back.
     pub fn to_json(&self) -> Value {
         Value::Object(self.0.write())
+    }
+
+    /// How masks become latent cells, in training and previews alike.
+    pub fn latent_rule(&self) -> LatentRule {
+        let grow = Growth { pixels: self.0.mask_grow_pixels, frames: self.0.mask_grow_frames };
+        match self.0.latent_rule {
+            RuleName::Cover => LatentRule::Cover(grow),
+            RuleName::Half => LatentRule::Half(grow),
+            RuleName::Reference => LatentRule::Reference,
+        }
     }
 
     /// How the learning rate runs over the steps.
@@ -125,15 +166,12 @@ impl TrainOptions {
     }
 }
 
-impl From<OptionFields> for TrainOptions {
-    fn from(fields: OptionFields) -> Self {
-        Self(fields)
-    }
-}
-
 impl Default for TrainOptions {
     fn default() -> Self {
         Self(OptionFields {
+            latent_rule: RuleName::Cover,
+            mask_grow_pixels: 0,
+            mask_grow_frames: 0,
             scheduler: Scheduler::Constant,
             accumulation: 1,
             max_grad_norm: 1.0,
@@ -159,12 +197,25 @@ mod tests {
     #[test]
     fn options_read_what_they_write() {
         let json = json!({
+            "latent_rule": "half", "mask_grow_pixels": 12, "mask_grow_frames": 3,
             "scheduler": "cosine_with_restarts", "accumulation": 4, "max_grad_norm": 0.0, "weight_decay": 1.0,
             "seed": u64::MAX, "timestep_sampler": "uniform",
         });
         let options = TrainOptions::from_json(&json).unwrap();
         assert_eq!(options.to_json(), json);
         assert_eq!((options.max_grad_norm(), options.seed()), (None, u64::MAX));
+        assert_eq!(options.latent_rule(), LatentRule::Half(Growth { pixels: 12, frames: 3 }));
+    }
+
+    #[test]
+    fn the_reference_rule_widens_nothing() {
+        let with = |json| TrainOptions::from_json(&json).map(|options| options.latent_rule());
+        assert_eq!(with(json!({"latent_rule": "reference"})), Ok(LatentRule::Reference));
+        for growth in ["mask_grow_pixels", "mask_grow_frames"] {
+            let error = with(json!({"latent_rule": "reference", growth: 1})).unwrap_err();
+            let [detail] = error.details() else { panic!("{error}") };
+            assert_eq!((detail.ctx.kind, &detail.loc[1]), ("contradiction", &"latent_rule".into()));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) struct Work(tempfile::TempDir);
 impl Work {
     /// A new work folder beside `out`.
     pub(crate) fn beside(out: &Path) -> Result<Self, RunError> {
-        let parent = parent(out);
+        let parent = folder_of(out);
         fs::create_dir_all(&parent).map_err(RunError::io(Stage::Fetch, &parent))?;
         Self::within(&parent)
     }
@@ -30,7 +30,8 @@ impl Work {
     }
 }
 
-fn parent(path: &Path) -> PathBuf {
+/// The folder that `path` is or would be in.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),

@@ -5,26 +5,52 @@ use serde::Serialize;
 /// An example that is trained on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExampleReport {
-    /// The name that clip, mask and caption share.
+    /// The name that clip, mask and caption share; that of a scene is made of its clip's.
     pub name: String,
     /// The prompt: the caption after the trigger phrase.
     pub caption: String,
+    /// Whether it has a caption of its own.
+    pub captioned: bool,
     /// Frames taken of the clip.
     pub frames: u32,
-    /// `image` or `video`.
-    pub mask: &'static str,
     /// Frames that the clip has.
     pub source_frames: u32,
+    /// The rate that the clip states, frames per second.
+    pub source_frame_rate: f64,
     /// Width and height of the clip as displayed.
     pub source_size: [u32; 2],
+    /// Which scene of its clip it is; none for a whole clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scene: Option<Scene>,
     /// The rate that goes into the positions, frames per second.
     pub frame_rate: f64,
     /// The share of the picture that the crop cuts away, 0 to 1.
     pub cropped: f64,
+    /// `image` or `video`.
+    pub mask: &'static str,
+    /// Width and height of the mask as displayed.
+    pub mask_size: [u32; 2],
+    /// The share of the mask's pixels that are neither white nor black, 0 to 1.
+    pub mask_grey: f64,
     /// The share of pixels to regenerate, 0 to 1.
     pub mask_coverage: f64,
     /// The share of latent cells to regenerate, 0 to 1.
     pub latent_coverage: f64,
+    /// The kinds of the warnings about it.
+    pub warnings: Vec<&'static str>,
+}
+
+/// A piece of a clip between two cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Scene {
+    /// From 1.
+    pub number: usize,
+    /// Scenes of the clip.
+    pub of: usize,
+    /// Its first frame, counted from the clip's, from 0.
+    pub first_frame: u32,
+    /// Its frames.
+    pub frames: u32,
 }
 
 /// Something that is no fault and that the user should know.
@@ -53,11 +79,7 @@ pub struct FitReport {
     pub dropped: Vec<Warning>,
     /// What the user should know; dropped clips are among it.
     pub warnings: Vec<Warning>,
-}
-
-impl FitReport {
-    pub(crate) fn drop_clip(&mut self, dropped: Warning) {
-        self.warnings.push(dropped.clone());
-        self.dropped.push(dropped);
-    }
+    /// How often the steps asked for go over each example; none if that is not known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passes: Option<f64>,
 }

@@ -27,7 +27,7 @@ pub use units::FrameSnap;
 pub use validation::ValidationSample;
 
 use crate::{RequestError, options::OptionFields};
-use kind::{Flag, OffOnly, Text};
+use kind::{Flag, Text};
 use units::{FrameCounts, FrameRates, Frames, Ranks};
 use validation::{Place, Samples};
 
@@ -66,10 +66,8 @@ table! {
         aspect_ratio: AspectRatio = ASPECT_RATIO;
         /// Whether clips are sampled at the frame rate, and short ones spread, rather than taken frame by frame.
         auto_scale_input: bool = Flag { default: false };
-        /// Whether long clips are cut into scenes. Not supported yet.
-        split_input_into_scenes: bool = OffOnly {
-            why: "is not supported yet: every clip is used from its first frame, so cut scenes apart beforehand",
-        };
+        /// Whether long clips are cut into scenes, and their masks with them.
+        split_input_into_scenes: bool = Flag { default: false };
         /// Seconds above which a clip is cut into scenes.
         split_input_duration_threshold: f64 = Float { default: 30.0, min: 1.0, max: 60.0 };
         /// The samples that previews are made of.
@@ -182,6 +180,11 @@ impl TrainRequest {
     /// Whether clips are sampled at the frame rate, and short ones spread, rather than taken frame by frame.
     pub fn auto_scale_input(&self) -> bool {
         self.fields.auto_scale_input
+    }
+
+    /// Seconds above which a clip is cut into scenes; none: no clip is.
+    pub fn scenes_above(&self) -> Option<f64> {
+        self.fields.split_input_into_scenes.then_some(self.fields.split_input_duration_threshold)
     }
 
     /// The samples that previews are made of, at most 2.

@@ -11,19 +11,20 @@ use lora_train::{
     maths::{self, SigmaSampler},
 };
 use ltx_model::{Checkpoint, TextEncoder, Transformer, VideoEncoder};
+use tensor_batch::{Bucket, ClipSource};
 
 use crate::{
     Answer, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Scheduler, Stage, TimestepSampler,
     TrainOptions, TrainRequest, Warning, Watch,
     clips::{FittedClips, fit},
     debug_dataset::DebugDataset,
-    encode::Encoders,
+    doctor,
+    encode::{self, Encoders},
     example::Fit,
-    fetch::fetch,
     metrics::Metrics,
     out::{self, Work},
     publish::{self, Publication},
-    validation,
+    sheet, validation,
 };
 
 /// Where a run takes its model from and puts its results: the operator's side, not the user's.
@@ -43,11 +44,25 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// A request whose data are in order.
+/// A request whose data are in order. Its clips lie in a folder that is gone when this is dropped.
 #[derive(Debug)]
 pub struct Survey {
     /// What is, or would be, trained on.
     pub report: FitReport,
+    clips: FittedClips,
+    bucket: Bucket,
+    _work: Work,
+}
+
+impl Survey {
+    /// Writes a contact sheet to `path`, a PNG file: of every example the first, the middle and the last frame as
+    /// they are trained on, what is regenerated tinted, and its latent cells outlined.
+    ///
+    /// # Errors
+    /// If a clip cannot be read any more, or the file cannot be written.
+    pub fn write_sheet(&self, path: &Path, watch: &mut Watch<'_>) -> Result<(), RunError> {
+        sheet::write(&self.clips, &self.report, self.bucket, path, watch)
+    }
 }
 
 /// A finished run.
@@ -70,13 +85,14 @@ pub struct Outcome {
 /// [`RunError::Rejected`] with every fault of the data.
 pub fn check(
     request: &TrainRequest,
+    options: &TrainOptions,
     limits: &Limits,
     folder: &Path,
     watch: &mut Watch<'_>,
 ) -> Result<Survey, RunError> {
     let work = Work::within(folder)?;
-    let (_, report) = prepare(request, limits, &work, watch)?;
-    Ok(Survey { report })
+    let (clips, report) = prepare(request, options, limits, &work, watch)?;
+    Ok(Survey { report, clips, bucket: request.bucket(), _work: work })
 }
 
 /// Trains what `request` asks for.
@@ -92,7 +108,8 @@ pub fn run(
 ) -> Result<Outcome, RunError> {
     let base = open_base(settings)?;
     let work = Work::beside(&settings.out)?;
-    let (clips, report) = prepare(request, &settings.limits, &work, watch)?;
+    let (clips, report) = prepare(request, options, &settings.limits, &work, watch)?;
+    encode::check_room(clips.len(), request.bucket(), &base, work.path(), settings.limits.disk)?;
 
     let set_aside = out::claim(&settings.out)?;
     let mut debug =
@@ -132,6 +149,7 @@ fn open_base(settings: &Settings) -> Result<Checkpoint, RunError> {
 /// Everything up to the encoders.
 fn prepare(
     request: &TrainRequest,
+    options: &TrainOptions,
     limits: &Limits,
     work: &Work,
     watch: &mut Watch<'_>,
@@ -146,14 +164,20 @@ fn prepare(
         bucket: request.bucket(),
         frame_rate: request.frame_rate(),
         auto_scale: request.auto_scale_input(),
+        scenes_above: request.scenes_above(),
+        latent_rule: options.latent_rule(),
         trigger: request.trigger_phrase().to_owned(),
     };
     let (clips, mut report) =
         watch.stage(Stage::Survey, examples.len(), |watch| fit(examples, report, &how, limits, watch))?;
     if !request.validation().is_empty() {
         watch.stage(Stage::Validation, request.validation().len(), |watch| {
-            validation::check(request, work.path(), limits, &mut report, watch)
+            validation::check(request, options.latent_rule(), work.path(), limits, &mut report, watch)
         })?;
+    }
+    report.passes = Some(doctor::passes(request, options, clips.len()));
+    for warning in doctor::examine(request, &report) {
+        note(&mut report, warning, watch);
     }
     Ok((clips, report))
 }
@@ -173,8 +197,8 @@ fn examples(
             Err(_) => ControlFlow::Break(()),
         };
         let limit = limits.archive.archive_bytes;
-        let path = fetch(request.training_data_url(), &target, limit, limits, &mut progress)
-            .map_err(|e| e.ends(Stage::Fetch))?;
+        let fetched = limits.fetcher.fetch(request.training_data_url(), &target, limit, &mut progress);
+        let path = fetched.map_err(|e| e.ends(Stage::Fetch))?;
         std::fs::File::open(&path).map_err(RunError::io(Stage::Fetch, path))
     })?;
     watch.stage(Stage::Unpack, 1, |watch| {
@@ -184,6 +208,8 @@ fn examples(
             watch.warn(&warning);
             report.warnings.push(warning);
         }
+        let room = limits.disk.need(work.path(), examples.bytes());
+        room.map_err(|e| RunError::of(Stage::Unpack, e))?;
         let unpacked = examples.unpack(&work.path().join("media")).map_err(rejected)?;
         watch.done(1)?;
         Ok(unpacked)

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use dataset_zip::{Example, MaskSource};
+use mask_norm::LatentRule;
 use tensor_batch::{Blame, Fault, Stem};
 
 use crate::{
     Detail, ExampleError, FitReport, Limits, Location, RunError, Stage, TrainRequest, ValidationSample,
     Warning,
     event::StageWatch,
-    example::{Fit, Surveyed, Verdict, survey},
-    fetch::fetch,
+    example::{Findings, Fit, Surveyed, survey},
 };
 
 /// The samples, each ready to be fitted; what the user should know of them is added to `report`.
@@ -19,6 +19,7 @@ use crate::{
 /// A rejection with every fault of every sample.
 pub(crate) fn check(
     request: &TrainRequest,
+    latent_rule: LatentRule,
     folder: &Path,
     limits: &Limits,
     report: &mut FitReport,
@@ -28,6 +29,8 @@ pub(crate) fn check(
         bucket: request.validation_bucket(),
         frame_rate: request.validation_frame_rate(),
         auto_scale: false,
+        scenes_above: None,
+        latent_rule,
         trigger: request.trigger_phrase().to_owned(),
     };
     let mut samples = Vec::new();
@@ -80,8 +83,7 @@ impl Sample<'_, '_, '_> {
         let stem = Stem::new(format!("validation {}", self.index + 1));
         let example = Example { stem, clip, mask, caption: Some(sample.prompt.clone()) };
         match survey(example, self.how, self.limits) {
-            Ok(Verdict::Use(usable)) => Ok((usable.example, usable.warnings)),
-            Ok(Verdict::Drop(reason)) => Err(self.fault(&Unusable(reason), "video_url")),
+            Ok(findings) => self.only(findings),
             Err(error) if error.fault() == Fault::Service => {
                 Err(SampleError::Failed(RunError::of(Stage::Validation, error)))
             }
@@ -92,14 +94,24 @@ impl Sample<'_, '_, '_> {
         }
     }
 
+    /// A sample is one clip: it is used, or there is a reason why not.
+    fn only(&self, mut findings: Findings) -> Result<(Surveyed, Vec<Warning>), SampleError> {
+        if let Some(reason) = findings.dropped.pop() {
+            return Err(self.fault(&Unusable(reason), "video_url"));
+        }
+        let empty =
+            || RunError::Failed { stage: Stage::Validation, source: "a sample without a verdict".into() };
+        let usable = findings.used.pop().ok_or_else(|| SampleError::Failed(empty()))?;
+        Ok((usable.example, usable.warnings))
+    }
+
     fn fetch(&self, location: &Location, field: &'static str) -> Result<PathBuf, SampleError> {
         let target = self.folder.join(format!("validation-{}-{field}", self.index));
         let mut progress = |_| self.watch.go_on();
-        fetch(location, &target, self.limits.sample_bytes, self.limits, &mut progress).map_err(|error| {
-            match error.fault() {
-                Fault::Request => self.fault(&error, field),
-                Fault::Service => SampleError::Failed(error.ends(Stage::Validation)),
-            }
+        let fetched = self.limits.fetcher.fetch(location, &target, self.limits.sample_bytes, &mut progress);
+        fetched.map_err(|error| match error.fault() {
+            Fault::Request => self.fault(&error, field),
+            Fault::Service => SampleError::Failed(error.ends(Stage::Validation)),
         })
     }
 
@@ -154,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Cancel, LocPart, Watch,
+        Cancel, Fetcher, LocPart, Reach, Watch,
         example::tests::{MASK, sample as path},
     };
 
@@ -162,8 +174,17 @@ mod tests {
         json!({"prompt": "a fox", "video_url": path(video), "mask_url": path(mask)})
     }
 
-    /// Checks samples in 41 frames.
+    /// Checks samples in 41 frames, which may be files of this machine.
     fn checked(samples: &[Value], cancel: &Cancel) -> (Result<Vec<Surveyed>, RunError>, FitReport) {
+        let fetcher = Fetcher { reach: Reach::Anywhere, ..Fetcher::default() };
+        checked_within(&Limits { fetcher, ..Limits::default() }, samples, cancel)
+    }
+
+    fn checked_within(
+        limits: &Limits,
+        samples: &[Value],
+        cancel: &Cancel,
+    ) -> (Result<Vec<Surveyed>, RunError>, FitReport) {
         let request = json!({"training_data_url": "a.zip", "trigger_phrase": "SPARK", "validation": samples});
         let request = TrainRequest::from_json(&request).unwrap().with_bucket("32x32x41".parse().unwrap());
         let dir = tempfile::tempdir().unwrap();
@@ -171,13 +192,17 @@ mod tests {
         let mut observe = |_| ();
         let found =
             Watch::new(&mut observe, cancel.clone()).stage(Stage::Validation, samples.len(), |watch| {
-                check(&request, dir.path(), &Limits::default(), &mut report, watch)
+                check(&request, LatentRule::default(), dir.path(), limits, &mut report, watch)
             });
         (found, report)
     }
 
     fn faults(samples: &[Value]) -> Vec<(String, &'static str)> {
-        match checked(samples, &Cancel::default()).0 {
+        faults_of(checked(samples, &Cancel::default()).0)
+    }
+
+    fn faults_of(found: Result<Vec<Surveyed>, RunError>) -> Vec<(String, &'static str)> {
+        match found {
             Err(RunError::Rejected { details, .. }) => {
                 details.iter().map(|fault| (place(&fault.loc), fault.ctx.kind)).collect()
             }
@@ -200,7 +225,9 @@ mod tests {
             assert_eq!(surveyed.fitted(&Limits::default()).unwrap().clip().pixels().dim(), (41, 32, 32, 3));
         }
         let warnings: Vec<_> = report.warnings.iter().map(|w| (w.name.as_str(), w.kind)).collect();
-        assert_eq!(warnings, [("validation 2", "mask-cut")]);
+        // A bucket of one cell keeps nothing of its clip.
+        let cell = |name| (name, "nothing-kept");
+        assert_eq!(warnings, [cell("validation 1"), ("validation 2", "mask-cut"), cell("validation 2")]);
         assert!(report.examples.is_empty(), "samples are no examples");
     }
 
@@ -220,6 +247,19 @@ mod tests {
             [
                 ("[body,validation,0,mask_url]".to_owned(), "unreadable-mask"),
                 ("[body,validation,1,video_url]".to_owned(), "unreadable-clip"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_service_reads_no_files_for_its_samples() {
+        let sample = sample("bunny-vp9.webm", "nowhere.png");
+        let found = checked_within(&Limits::default(), &[sample], &Cancel::default()).0;
+        assert_eq!(
+            faults_of(found),
+            [
+                ("[body,validation,0,video_url]".to_owned(), "not-allowed"),
+                ("[body,validation,0,mask_url]".to_owned(), "not-allowed"),
             ],
         );
     }

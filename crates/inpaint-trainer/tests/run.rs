@@ -1,5 +1,5 @@
 //! A whole run through the library: what is told, how it is stopped, what is left.
-#![allow(clippy::unwrap_used, reason = "a test helper fails its test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper fails its test")]
 
 use std::{
     fs,
@@ -7,7 +7,8 @@ use std::{
 };
 
 use inpaint_trainer::{
-    Cancel, Device, Event, Limits, Outcome, RunError, Settings, Stage, TrainOptions, TrainRequest, Watch,
+    Cancel, Device, Disk, Event, Fetcher, Limits, Outcome, Reach, RunError, Settings, Stage, TrainOptions,
+    TrainRequest, Watch,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +43,12 @@ fn request() -> TrainRequest {
     TrainRequest::from_json(&request).unwrap().with_bucket("32x32x9".parse().unwrap())
 }
 
+/// Files of this machine may be read.
+fn limits() -> Limits {
+    let fetcher = Fetcher { reach: Reach::Anywhere, ..Fetcher::default() };
+    Limits { fetcher, ..Limits::default() }
+}
+
 fn settings(folder: &Path) -> Settings {
     Settings {
         checkpoint: workspace("assets/tiny/tiny-ltx-2.3.safetensors"),
@@ -49,7 +56,7 @@ fn settings(folder: &Path) -> Settings {
         base_model: "the-base".to_owned(),
         device: Device::flex(),
         out: folder.join("deep/out"),
-        limits: Limits::default(),
+        limits: limits(),
     }
 }
 
@@ -124,6 +131,49 @@ fn a_run_can_be_stopped_in_every_stage_before_the_last_and_leaves_earlier_result
         };
         assert_eq!(self::names(&dir.path().join("deep")), names, "{stop:?}");
         assert_eq!(fs::read(earlier.join("lora.safetensors")).unwrap(), b"of an earlier run", "{stop:?}");
+    }
+}
+
+/// Runs where `disk` is all there is; gives the stage that failed, and why.
+fn run_on(disk: Disk) -> (Stage, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("deep/out");
+    fs::create_dir_all(&out).unwrap();
+    fs::write(out.join("lora.safetensors"), "of an earlier run").unwrap();
+    let settings = Settings { limits: Limits { disk, ..limits() }, ..settings(dir.path()) };
+    let mut observe = |_| ();
+    let mut watch = Watch::new(&mut observe, Cancel::default());
+    let result = inpaint_trainer::run(&request(), &TrainOptions::default(), &settings, &mut watch);
+    assert_eq!(names(&dir.path().join("deep")), ["out"], "earlier results stay where they are");
+    assert_eq!(names(&out), ["lora.safetensors"]);
+    match result {
+        Err(RunError::Failed { stage, source }) => (stage, source.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_full_disk_is_found_before_anything_is_unpacked_or_encoded_and_is_not_the_users_fault() {
+    let (stage, why) = run_on(Disk::new(|_| Ok(0)));
+    assert_eq!(stage, Stage::Unpack);
+    assert!(why.starts_with("the disk is too full") && why.ends_with(" 0 are free"), "{why}");
+    let (stage, why) = run_on(Disk::new(|work| Ok(if work.join("media").exists() { 7 } else { u64::MAX })));
+    assert_eq!(stage, Stage::EncodeClips);
+    assert!(why.starts_with("the disk is too full") && why.ends_with(" 7 are free"), "{why}");
+}
+
+#[test]
+fn a_service_reads_no_files_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { limits: Limits::default(), ..settings(dir.path()) };
+    let mut observe = |_| ();
+    let mut watch = Watch::new(&mut observe, Cancel::default());
+    match inpaint_trainer::run(&request(), &TrainOptions::default(), &settings, &mut watch) {
+        Err(RunError::Rejected { details, .. }) => {
+            let found: Vec<_> = details.iter().map(|fault| (json!(fault.loc), fault.ctx.kind)).collect();
+            assert_eq!(found, [(json!(["body", "training_data_url"]), "not-allowed")]);
+        }
+        other => panic!("{other:?}"),
     }
 }
 

@@ -8,15 +8,15 @@ use tensor_batch::{Blame, Fault};
 pub enum MaskError {
     /// An image that is larger than the limits, by its own header.
     #[error(
-        "the image is {width}x{height} pixels, which need {bytes} bytes; at most {max_side} pixels a side and \
-         {max_bytes} bytes are read"
+        "the image is {width}x{height} pixels, which takes {bytes} bytes to read; at most {max_side} pixels a side and \
+         {max_bytes} bytes are allowed"
     )]
     ImageTooLarge {
         /// Pixels across.
         width: u32,
         /// Pixels down.
         height: u32,
-        /// Bytes of all pixels.
+        /// Bytes of memory that reading it takes, counted as in [`ImageLimits`](crate::ImageLimits).
         bytes: u64,
         /// The limit on either side.
         max_side: u32,
@@ -32,17 +32,33 @@ pub enum MaskError {
     /// A video without a frame.
     #[error("the mask video has no frame")]
     NoFrames,
+    /// A bucket too large for the memory.
+    #[error("there is no memory for a mask of {frames} frames of {width}x{height} pixels")]
+    OutOfMemory {
+        /// Frames of the bucket.
+        frames: usize,
+        /// Pixels down.
+        height: usize,
+        /// Pixels across.
+        width: usize,
+    },
 }
 
 impl Blame for MaskError {
     fn fault(&self) -> Fault {
-        Fault::Request
+        match self {
+            Self::ImageTooLarge { .. } | Self::UnknownFormat | Self::UnreadableImage(_) | Self::NoFrames => {
+                Fault::Request
+            }
+            Self::OutOfMemory { .. } => Fault::Service,
+        }
     }
 
     fn kind(&self) -> &'static str {
         match self {
             Self::ImageTooLarge { .. } => "image-too-large",
             Self::UnknownFormat | Self::UnreadableImage(_) | Self::NoFrames => "unreadable-mask",
+            Self::OutOfMemory { .. } => "out-of-memory",
         }
     }
 }

@@ -1,101 +1,130 @@
-//! A mask laid over its whole clip, then scaled and cropped as the clip is.
+//! A mask frame laid over its whole clip, then scaled and cropped as the clip is, and grown.
 
-use std::ops::Range;
-
-use ndarray::{Array2, ArrayViewMut2, Axis};
+use ndarray::{Array2, Array3, ArrayViewMut2, Axis as Dimension};
 use tensor_batch::Geometry;
 
-use crate::MaskFrame;
+use crate::{
+    axis::{Axis, Run},
+    share::Share,
+};
 
-impl MaskFrame {
-    /// The mask in the bucket, `[height, width]`: white where the pixel's footprint on the mask holds any white.
-    ///
-    /// A footprint is the part of the mask that the fitted pixel shows. Footprints lie side by side, so every mask
-    /// pixel inside the crop belongs to at least one; one that is only touched at its edge does not count.
-    pub fn fit(&self, geometry: &Geometry) -> Array2<bool> {
-        let mut fitted = Array2::default((geometry.target.height as usize, geometry.target.width as usize));
-        self.fit_into(geometry, fitted.view_mut());
-        fitted
+/// Fits a mask frame, `[height, width]` at its own resolution, into `fitted`: white where enough of a footprint is
+/// white, or that of a pixel within `growth` fitted pixels along each axis, be it outside the crop.
+///
+/// Time grows with the pixels of the mask and of the crop, whatever the geometry and the growth.
+pub(crate) fn fit(
+    white: &Array2<bool>,
+    geometry: &Geometry,
+    share: Share,
+    growth: u32,
+    mut fitted: ArrayViewMut2<'_, bool>,
+) {
+    fitted.fill(false);
+    let ((height, width), target) = (white.dim(), geometry.target);
+    let white = white.as_standard_layout();
+    let (Some(white), false) = (white.as_slice(), white.is_empty() || fitted.is_empty()) else { return };
+    let rows = Axis::new(height, geometry.resized.height, geometry.top, target.height, growth);
+    let columns = Axis::new(width, geometry.resized.width, geometry.left, target.width, growth);
+    let footprint = height as u64 * width as u64;
+    let mut sums = ColumnSums::new(&columns);
+    let mut line = vec![false; fitted.ncols()];
+    let mut widened = Widened::new(fitted.ncols());
+    for (mut out, (row, near)) in fitted.outer_iter_mut().zip(rows.steps()) {
+        for run in near {
+            if sums.gather(white, width, &rows, run) {
+                sums.fit(&columns, |area| share.is_met(area, footprint), &mut line);
+                widened.meet(run, line.iter());
+            }
+        }
+        widened.show(row, out.iter_mut());
     }
+}
 
-    pub(crate) fn fit_into(&self, geometry: &Geometry, mut fitted: ArrayViewMut2<'_, bool>) {
-        let (height, width) = self.white().dim();
-        let rows = footprints(geometry.top, fitted.nrows(), geometry.resized.height, height);
-        let columns = footprints(geometry.left, fitted.ncols(), geometry.resized.width, width);
-        let mut any_in_rows = vec![false; width];
-        for (mut out, rows) in fitted.outer_iter_mut().zip(rows) {
-            any_in_rows.fill(false);
-            for row in rows {
-                let row = self.white().index_axis(Axis(0), row);
-                any_in_rows.iter_mut().zip(row).for_each(|(any, white)| *any |= white);
+/// Widens white by `growth` frames before and after, in place.
+pub(crate) fn grow_in_time(pixels: &mut Array3<bool>, growth: u32) {
+    let (frames, height, width) = pixels.dim();
+    if growth == 0 || pixels.is_empty() {
+        return;
+    }
+    let frames = Axis::of_frames(u32::try_from(frames).unwrap_or(u32::MAX), growth);
+    for row in 0..height {
+        let mut lines = pixels.index_axis_mut(Dimension(1), row);
+        let mut widened = Widened::new(width);
+        let mut next = 0;
+        for (frame, near) in frames.steps() {
+            // A line is met no later than it is overwritten.
+            for run in near {
+                widened.meet(run, lines.row(next).iter());
+                next += 1;
             }
-            for (out, columns) in out.iter_mut().zip(&columns) {
-                *out = any_in_rows.get(columns.clone()).is_some_and(|part| part.contains(&true));
-            }
+            widened.show(frame, lines.row_mut(frame as usize).iter_mut());
         }
     }
 }
 
-/// For each of `count` fitted pixels from `offset` on, the mask's pixels that it overlaps; `whole` fitted pixels span
-/// all `pixels` of the mask. In whole numbers: a float would now and then take in a neighbour, or lose a pixel.
-fn footprints(offset: u32, count: usize, whole: u32, pixels: usize) -> Vec<Range<usize>> {
-    let (whole, pixels) = (u64::from(whole).max(1), pixels as u64);
-    let footprint = |i: u64| {
-        let start = i * pixels / whole;
-        let end = ((i + 1) * pixels).div_ceil(whole).min(pixels);
-        start as usize..end as usize
-    };
-    (u64::from(offset)..).take(count).map(footprint).collect()
+/// Lines of pixels widened across themselves: how far the white of the lines met so far reaches, for each pixel.
+struct Widened {
+    until: Vec<u32>,
 }
 
-#[cfg(test)]
-mod tests {
-    use ndarray::{Array3, arr2};
-    use tensor_batch::Size;
-
-    use super::*;
-
-    fn frame(white: &Array2<bool>) -> MaskFrame {
-        let (height, width) = white.dim();
-        MaskFrame::from_rgb(
-            Array3::from_shape_fn((height, width, 3), |(y, x, _)| u8::from(white[[y, x]]) * 255).view(),
-        )
+impl Widened {
+    fn new(pixels: usize) -> Self {
+        Self { until: vec![0; pixels] }
     }
 
-    fn size(width: u32, height: u32) -> Size {
-        Size { width, height }
-    }
-
-    #[test]
-    fn footprints_are_exact_where_floats_are_not() {
-        // In floats, 49 * (1.0 / 49.0) < 1.0.
-        for whole in 1..200u32 {
-            let each: Vec<_> = footprints(0, whole as usize, whole, whole as usize);
-            assert!(each.iter().enumerate().all(|(i, range)| *range == (i..i + 1)), "{whole}");
+    fn meet<'a>(&mut self, run: &Run, line: impl Iterator<Item = &'a bool>) {
+        for (until, white) in self.until.iter_mut().zip(line) {
+            *until = if *white { run.reach.end } else { *until };
         }
-        assert_eq!(footprints(0, 3, 3, 2), [0..1, 0..2, 1..2]);
-        assert_eq!(footprints(1, 2, 4, 8), [2..4, 4..6]);
     }
 
-    #[test]
-    fn a_mask_of_another_size_lies_over_the_whole_clip() {
-        // A clip of 64x32 in a square of 32: a quarter is cut off on each side. The mask has 4x1 pixels.
-        let geometry = Geometry::fill(size(64, 32), size(32, 32));
-        let fitted = frame(&arr2(&[[true, false, true, false]])).fit(&geometry);
-        assert_eq!(fitted, Array2::from_shape_fn((32, 32), |(_, x)| x >= 16));
+    fn show<'a>(&self, position: u32, line: impl Iterator<Item = &'a mut bool>) {
+        line.zip(&self.until).for_each(|(out, until)| *out = position < *until);
+    }
+}
+
+/// The length of white in each column of the mask that the crop shows, within the rows of one run.
+struct ColumnSums {
+    first: usize,
+    sums: Vec<u64>,
+}
+
+impl ColumnSums {
+    fn new(columns: &Axis) -> Self {
+        let shown = columns.shown();
+        Self { first: shown.start, sums: vec![0; shown.len()] }
     }
 
-    #[test]
-    fn a_line_of_one_pixel_survives_any_scaling_down() {
-        let geometry = Geometry::fill(size(1280, 720), size(64, 64));
-        let line = Array2::from_shape_fn((1080, 960), |(y, _)| y == 617);
-        let fitted = frame(&line).fit(&geometry);
-        assert_eq!(fitted, Array2::from_shape_fn((64, 64), |(y, _)| y == 617 * 64 / 1080));
+    /// Sums up a run's rows of the mask, each `width` pixels of `white`; false if there is no white.
+    fn gather(&mut self, white: &[bool], width: usize, rows: &Axis, run: &Run) -> bool {
+        let mut any = false;
+        for (y, overlap) in run.pixels.clone().zip(rows.overlaps(run)) {
+            let row = &white[y * width + self.first..][..self.sums.len()];
+            if row.iter().fold(false, |any, white| any | white) {
+                if !any {
+                    self.sums.fill(0);
+                }
+                any = true;
+                self.sums
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, white)| *sum += if *white { *overlap } else { 0 });
+            }
+        }
+        any
     }
 
-    #[test]
-    fn an_empty_mask_is_black() {
-        let geometry = Geometry::fill(size(64, 32), size(32, 32));
-        assert!(!frame(&Array2::default((0, 0))).fit(&geometry).iter().any(|white| *white));
+    /// One fitted row, widened along itself.
+    fn fit(&self, columns: &Axis, is_white: impl Fn(u64) -> bool, line: &mut [bool]) {
+        line.fill(false);
+        let mut done = 0;
+        for run in columns.runs() {
+            let sums = &self.sums[run.pixels.start - self.first..];
+            if is_white(sums.iter().zip(columns.overlaps(run)).map(|(sum, overlap)| sum * overlap).sum()) {
+                let end = line.len().min(run.reach.end as usize);
+                line[done.max(run.reach.start as usize).min(end)..end].fill(true);
+                done = end;
+            }
+        }
     }
 }

@@ -1,16 +1,19 @@
 //! The official trainer's rule for masks, as it is.
 
-use ndarray::{Array2, Array3, ArrayView3, Axis, Zip};
-use tensor_batch::{CELL_FRAMES, CELL_PIXELS, LatentGrid};
+use ndarray::{Array1, Array2, Array3, ArrayView3, Axis, Zip};
+use tensor_batch::{CELL_FRAMES, CELL_PIXELS, FitPlan, LatentGrid};
 
-use crate::{ImageLimits, MaskError, image_file::decode};
+use crate::{
+    ImageLimits, MaskError, canvas::Brush, frame::MaskFrame, latent::latent_frames, picture::Picture,
+    seen::Look,
+};
 
 /// The official trainer's rule for masks as it is, for comparison: 1 where the mask is bright, without any turning
-/// over.
+/// over. [`LatentRule::Reference`](crate::LatentRule::Reference) is this rule on a clip's mask.
 ///
-/// It differs from [`cover`](crate::cover) in three ways: the mask is stretched to the grid instead of following its
-/// clip's crop; pixel frames are grouped as 0-7, 8-15 and so on, up to seven frames before the VAE's own grouping; and a
-/// cell needs more than half of its pixels.
+/// It differs from [`LatentRule::Half`](crate::LatentRule::Half) in three ways: the mask is stretched to the grid
+/// instead of following its clip's crop; pixel frames are grouped as 0-7, 8-15 and so on, up to seven frames before the
+/// VAE's own grouping; and a cell needs more than half of its pixels in any one of its frames.
 ///
 /// Grey, in `[height, width]` and 0..1, goes through [`stretch`](Self::stretch) to `[32 H', 32 W']`, then all frames
 /// through [`cells`](Self::cells).
@@ -43,13 +46,10 @@ impl Reference {
     /// composited; a colour profile is not applied.
     ///
     /// # Errors
-    /// As [`MaskFrame::from_image`](crate::MaskFrame::from_image).
+    /// As [`LatentRule::image`](crate::LatentRule::image).
     pub fn image_grey(bytes: &[u8], limits: &ImageLimits) -> Result<Array2<f32>, MaskError> {
-        let (mut image, orientation) = decode(bytes, limits)?;
-        image.apply_orientation(orientation);
-        let rgb = image.to_rgb8();
-        let at = |(y, x)| grey(&rgb.get_pixel(x as u32, y as u32).0);
-        Ok(Array2::from_shape_fn((rgb.height() as usize, rgb.width() as usize), at))
+        let picture = Picture::decode(bytes, limits)?;
+        Ok(Array2::from_shape_fn(picture.dim(), |at| grey(&picture.rgb(at))))
     }
 
     /// The grey of a video frame, `[height, width, 3]`, in 0..1.
@@ -59,35 +59,103 @@ impl Reference {
 
     /// Stretches a grey mask to the grid's pixels, whatever its aspect.
     pub fn stretch(&self, grey: &Array2<f32>, scaling: Scaling) -> Array2<f32> {
-        let taps = match scaling {
-            Scaling::Bilinear => triangle_taps,
-            Scaling::Nearest => nearest_tap,
-        };
-        let pixels = |cells: usize| cells * CELL_PIXELS as usize;
-        let wide = resample(grey, Axis(1), pixels(self.grid.width), taps);
-        resample(&wide, Axis(0), pixels(self.grid.height), taps)
+        let cell = CELL_PIXELS as usize;
+        stretch(grey.dim(), |at| grey[at], (cell * self.grid.height, cell * self.grid.width), scaling)
     }
 
     /// The cells of stretched frames, `[frames, H', W']`. Frames beyond the grid's are not read; too few give fewer
     /// latent frames than the grid has.
     pub fn cells(&self, stretched: impl IntoIterator<Item = Array2<f32>>) -> Array3<bool> {
-        let (height, width) = (self.grid.height, self.grid.width);
-        let mut groups: Vec<Array2<f32>> = Vec::new();
+        let mut groups = Groups::new(self.grid);
+        let mut read = 0;
         for (i, frame) in stretched.into_iter().take(self.frames()).enumerate() {
-            if i % CELL_FRAMES as usize == 0 {
-                groups.push(Array2::zeros((height, width)));
-            }
-            if let Some(group) = groups.last_mut() {
-                Zip::from(group)
-                    .and(&cell_means(&frame, height, width))
-                    .for_each(|max, mean| *max = max.max(*mean));
-            }
+            groups.add(&frame, [i]);
+            read = i + 1;
         }
-        let mut cells = Array3::default((groups.len(), height, width));
-        for (mut cells, means) in cells.outer_iter_mut().zip(&groups) {
-            cells.assign(&means.mapv(|mean| mean > 0.5));
-        }
+        let mut cells = groups.bright();
+        cells.slice_axis_inplace(Axis(0), (..read.div_ceil(CELL_FRAMES as usize)).into());
         cells
+    }
+}
+
+/// The rule on a clip's mask, turned over before and after: what is bright is not kept.
+pub(crate) struct Stretched {
+    size: (usize, usize),
+    keep: Groups,
+    /// The inverted grey of a frame, stretched.
+    dark: Array2<f32>,
+}
+
+impl Stretched {
+    pub(crate) fn new(plan: &FitPlan) -> Self {
+        let (height, width) = (plan.geometry.target.height as usize, plan.geometry.target.width as usize);
+        let cells = |pixels: usize| pixels.div_ceil(CELL_PIXELS as usize);
+        let frames = latent_frames(plan.frames.indices().len());
+        let keep = Groups::new(LatentGrid { frames, height: cells(height), width: cells(width) });
+        Self { size: (height, width), keep, dark: Array2::default((0, 0)) }
+    }
+
+    /// Takes up a frame of so many rows and columns; one without pixels is black.
+    fn stretch(&mut self, from: (usize, usize), grey: impl Fn((usize, usize)) -> f32, scaling: Scaling) {
+        self.dark = match from {
+            (0, _) | (_, 0) => Array2::ones(self.size),
+            _ => stretch(from, |at| 1.0 - grey(at), self.size, scaling),
+        };
+    }
+}
+
+impl Brush for Stretched {
+    fn load_image(&mut self, picture: &Picture) -> Look {
+        self.stretch(picture.dim(), |at| grey(&picture.rgb(at)), Scaling::Bilinear);
+        MaskFrame::from_picture(picture).look()
+    }
+
+    fn load_frame(&mut self, frame: ArrayView3<'_, u8>) -> Look {
+        let (height, width, channels) = frame.dim();
+        let samples = frame.as_standard_layout();
+        let samples = samples.as_slice().unwrap_or_default();
+        let pixel = |(y, x)| &samples[(y * width + x) * channels..][..channels];
+        self.stretch((height, width), |at| grey(pixel(at)), Scaling::Nearest);
+        MaskFrame::from_rgb(frame).look()
+    }
+
+    fn paint(&mut self, pixels: &mut Array3<bool>, places: &[usize]) {
+        for place in places {
+            pixels.index_axis_mut(Axis(0), *place).assign(&self.dark.map(|dark| *dark <= 0.5));
+        }
+        self.keep.add(&self.dark, places.iter().copied());
+    }
+
+    fn finish(self: Box<Self>, _pixels: &mut Array3<bool>) -> Array3<bool> {
+        self.keep.bright().mapv_into(|keep| !keep)
+    }
+}
+
+/// The brightest that each cell is in any frame of its group, `[F', H', W']`.
+struct Groups {
+    means: Array3<f32>,
+}
+
+impl Groups {
+    fn new(grid: LatentGrid) -> Self {
+        Self { means: Array3::zeros(grid.dims()) }
+    }
+
+    /// Adds a stretched frame at these places among the clip's frames.
+    fn add(&mut self, frame: &Array2<f32>, places: impl IntoIterator<Item = usize>) {
+        let (frames, height, width) = self.means.dim();
+        let means = cell_means(frame, height, width);
+        let mut groups: Vec<_> = places.into_iter().map(|place| place / CELL_FRAMES as usize).collect();
+        groups.dedup();
+        for group in groups.into_iter().filter(|group| *group < frames) {
+            Zip::from(self.means.index_axis_mut(Axis(0), group))
+                .and(&means)
+                .for_each(|max, mean| *max = max.max(*mean));
+        }
+    }
+
+    fn bright(&self) -> Array3<bool> {
+        self.means.mapv(|mean| mean > 0.5)
     }
 }
 
@@ -97,34 +165,60 @@ fn grey<'a>(channels: impl IntoIterator<Item = &'a u8, IntoIter: ExactSizeIterat
     channels.map(|channel| f32::from(*channel) / 255.0).sum::<f32>() / count
 }
 
+/// The mean of each cell, over as many of its pixels as the frame has.
 fn cell_means(frame: &Array2<f32>, height: usize, width: usize) -> Array2<f32> {
     let cell = CELL_PIXELS as usize;
-    let mut sums = Array2::<f64>::zeros((height, width));
-    for ((y, x), value) in frame.indexed_iter() {
-        if let Some(sum) = sums.get_mut((y / cell, x / cell)) {
-            *sum += f64::from(*value);
+    let mut sums = Array2::<(f64, u32)>::default((height, width));
+    for (y, row) in frame.outer_iter().enumerate().take(cell * height) {
+        let row_of_cells = sums.index_axis_mut(Axis(0), y / cell);
+        for ((sum, count), pixels) in row_of_cells.into_iter().zip(row.axis_chunks_iter(Axis(0), cell)) {
+            *sum += pixels.iter().copied().map(f64::from).sum::<f64>();
+            *count += pixels.len() as u32;
         }
     }
-    sums.mapv(|sum| (sum / (cell * cell) as f64) as f32)
+    sums.mapv(|(sum, count)| (sum / f64::from(count.max(1))) as f32)
 }
 
 /// Which source pixels make up output pixel `i`, with their weights: from `(i, n_in, n_out)`.
 type Taps = fn(usize, usize, usize) -> Vec<(usize, f32)>;
 
-fn resample(image: &Array2<f32>, axis: Axis, n_out: usize, taps: Taps) -> Array2<f32> {
-    let n_in = image.len_of(axis);
-    let mut shape = image.raw_dim();
-    shape[axis.index()] = n_out;
-    let mut out = Array2::zeros(shape);
-    if n_in == 0 {
+/// Stretches grey of `from` rows and columns to `to`. One row of the source is there at a time, and only if it is
+/// needed.
+fn stretch(
+    from: (usize, usize),
+    grey: impl Fn((usize, usize)) -> f32,
+    to: (usize, usize),
+    scaling: Scaling,
+) -> Array2<f32> {
+    let taps: Taps = match scaling {
+        Scaling::Bilinear => triangle_taps,
+        Scaling::Nearest => nearest_tap,
+    };
+    let mut out = Array2::zeros(to);
+    if from.0 == 0 || from.1 == 0 {
         return out;
     }
-    for (i, mut line) in out.axis_iter_mut(axis).enumerate() {
-        for (tap, weight) in taps(i, n_in, n_out) {
-            line.scaled_add(weight, &image.index_axis(axis, tap));
-        }
+    let columns: Vec<_> = (0..to.1).map(|x| taps(x, from.1, to.1)).collect();
+    let shares = shares(to.0, from.0, taps);
+    for (row, shares) in shares.iter().enumerate().filter(|(_, shares)| !shares.is_empty()) {
+        let column = |taps: &Vec<(usize, f32)>| {
+            taps.iter().fold(0.0, |sum, (tap, weight)| sum + weight * grey((row, *tap)))
+        };
+        let line = columns.iter().map(column).collect::<Array1<f32>>();
+        shares.iter().for_each(|(y, weight)| out.row_mut(*y).scaled_add(*weight, &line));
     }
     out
+}
+
+/// For each source row, the output rows that it is part of, with its weights there.
+fn shares(n_out: usize, n_in: usize, taps: Taps) -> Vec<Vec<(usize, f32)>> {
+    let mut shares = vec![Vec::new(); n_in];
+    for out in 0..n_out {
+        for (tap, weight) in taps(out, n_in, n_out) {
+            shares[tap].push((out, weight));
+        }
+    }
+    shares
 }
 
 /// Triangle of half-width `max(scale, 1)` source pixels around the output pixel's centre; weights sum to 1.

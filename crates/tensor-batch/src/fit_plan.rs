@@ -95,6 +95,12 @@ impl FrameList {
         Self((0..count.get()).map(|i| (f64::from(i) * step).round() as u32).collect())
     }
 
+    /// The same frames of a piece that begins at frame `start` of its clip, as indices of the whole clip.
+    #[must_use]
+    pub fn starting_at(self, start: u32) -> Self {
+        Self(self.0.into_iter().map(|index| index.saturating_add(start)).collect())
+    }
+
     /// The indices, as many as the bucket has frames.
     pub fn indices(&self) -> &[u32] {
         &self.0
@@ -164,6 +170,13 @@ mod tests {
         let times: Vec<f64> = (0..40).map(|i| 1.5 + f64::from(i) / 30.0).collect();
         let list = FrameList::at_rate(FrameCount::MIN, FrameRate::new(24.0).unwrap(), &times).unwrap();
         assert_eq!(list.indices(), [0, 1, 2, 4, 5, 6, 7, 9, 10]);
+    }
+
+    #[test]
+    fn a_piece_is_counted_from_its_clips_beginning() {
+        let piece = FrameList::first(FrameCount::MIN, 9).unwrap().starting_at(40);
+        assert_eq!(piece.indices(), (40..49).collect::<Vec<_>>());
+        assert_eq!(piece.needed(), 49);
     }
 
     #[test]

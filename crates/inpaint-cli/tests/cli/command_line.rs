@@ -80,7 +80,11 @@ fn people_get_a_table_and_the_price() {
     assert_eq!(lines.len(), 4, "{}", call.stdout);
     assert!(lines[1].starts_with("good01 ") && lines[2].starts_with("good02 "), "{}", call.stdout);
     assert!(lines[3].starts_with("2 examples in 32x32x9, 0 dropped"), "{}", lines[3]);
-    assert!(lines[3].ends_with("training would cost 2000 units ($4.80)"), "{}", lines[3]);
+    assert!(
+        lines[3].ends_with("2000 steps (1000 passes over each) would cost 2000 units ($4.80)"),
+        "{}",
+        lines[3]
+    );
 }
 
 #[test]

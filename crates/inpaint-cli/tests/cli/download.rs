@@ -4,12 +4,13 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
+    process::Command,
     thread,
 };
 
 use crate::sandbox::{Sandbox, assert_rejected, bad_inputs, each, kinds, places};
 
-/// Answers one request; gives the URL to ask.
+/// Answers one request; gives the URL to ask. `status` may have headers after it.
 fn serve(status: &'static str, body: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/data/clips.zip?signature=a%2Fb", listener.local_addr().unwrap());
@@ -63,4 +64,35 @@ fn a_server_that_is_not_there_is_a_failed_download() {
     let found = check(&url);
     assert_rejected(&found);
     assert_eq!(kinds(&found.1), ["download-failed"]);
+}
+
+#[test]
+fn a_redirect_does_not_lead_to_a_file() {
+    let found = check(&serve("302 Found\r\nLocation: file:///etc/hostname", Vec::new()));
+    assert_rejected(&found);
+    assert_eq!(kinds(&found.1), ["download-failed"]);
+    assert!(found.1["detail"][0]["msg"].as_str().unwrap().contains("scheme `file`"), "{}", found.1);
+}
+
+#[test]
+fn a_secret_in_a_url_is_not_repeated() {
+    for json in [[].as_slice(), &["--json"]] {
+        let url = serve("403 Forbidden", Vec::new()).replace("http://", "http://user:key@");
+        let call = Sandbox::new().inpaint(&[&["check", &url, "--bucket", "32x32x9"], json].concat());
+        assert_eq!(call.code, Some(2), "{call:?}");
+        let said = format!("{}{}", call.stdout, call.stderr);
+        assert!(said.contains("/data/clips.zip") && said.contains("403"), "{said}");
+        assert!(!said.contains("user") && !said.contains("key") && !said.contains("signature"), "{said}");
+    }
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_not_used() {
+    let url = serve("200 OK", fs::read(bad_inputs("two-good-pairs.zip")).unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inpaint"));
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    let output = command.args(["check", &url, "--bucket", "32x32x9", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

@@ -1,6 +1,6 @@
 //! Frame counts: snapped, too short, spread.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, assert_rejected, assets, clips, each, kinds};
 
@@ -68,10 +68,10 @@ fn a_clip_at_another_rate_keeps_it_and_says_so() {
     short(&sandbox);
     let (_, answer) = check(&sandbox, &["number_of_frames=17", "frame_rate=12"]);
     assert_eq!(answer["examples"][0]["frame_rate"], 25.0);
-    assert_eq!(each(&answer, "warnings", "kind"), ["frame-rate-differs"]);
+    assert_eq!(answer["examples"][0]["warnings"], json!(["frame-rate-differs"]));
     let (_, answer) = check(&sandbox, &["number_of_frames=9", "frame_rate=12", "auto_scale_input=true"]);
     assert_eq!(answer["examples"][0]["frame_rate"], 12.0);
-    assert_eq!(answer["warnings"], Value::Array(Vec::new()));
+    assert_eq!(answer["examples"][0]["warnings"], json!([]));
 }
 
 #[test]

@@ -64,9 +64,11 @@ fn serve_slowly() -> String {
 /// Waits until bytes of the archive have come.
 fn wait_for_bytes(sandbox: &Sandbox) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    let bytes =
-        |folder: &String| fs::metadata(sandbox.path(folder).join("archive.zip")).map_or(0, |file| file.len());
-    while !sandbox.entries().iter().any(|folder| bytes(folder) > 0) {
+    let has_bytes = |folder: &String| {
+        let files = fs::read_dir(sandbox.path(folder)).into_iter().flatten().flatten();
+        files.map(|file| file.metadata().map_or(0, |file| file.len())).any(|bytes| bytes > 0)
+    };
+    while !sandbox.entries().iter().any(has_bytes) {
         assert!(Instant::now() < deadline, "nothing was downloaded");
         thread::sleep(Duration::from_millis(20));
     }

@@ -5,6 +5,7 @@ mod bad_inputs;
 mod checkpoints;
 mod command_line;
 mod debug_dataset;
+mod doctor;
 mod download;
 mod frames;
 #[cfg(unix)]

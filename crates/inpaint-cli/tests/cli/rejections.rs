@@ -41,16 +41,6 @@ fn all_faults_come_in_one_answer() {
 }
 
 #[test]
-fn scenes_are_not_split_and_the_answer_says_why() {
-    let answer = check(&["split_input_into_scenes=true"]);
-    assert_eq!(
-        (kinds(&answer), places(&answer)),
-        (vec!["unsupported"], vec!["split_input_into_scenes".into()])
-    );
-    assert!(answer["detail"][0]["msg"].as_str().unwrap().len() > 20, "{answer}");
-}
-
-#[test]
 fn a_request_without_a_dataset_is_refused() {
     let found = Sandbox::new().json(&["check"]);
     assert_rejected(&found);

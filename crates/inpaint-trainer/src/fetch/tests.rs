@@ -1,25 +1,66 @@
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    sync::mpsc::{self, Receiver},
     thread,
 };
 
-use super::*;
+use tensor_batch::{Blame, Fault};
 
-/// Serves `answers` one after another, each as it is, on connections of their own; gives the URL.
-fn serve(answers: Vec<String>) -> Location {
+use super::*;
+use crate::{RunError, Stage};
+
+mod files;
+mod limits;
+mod reach;
+mod secrets;
+mod web;
+
+/// Serves `answers` one after another, each as it is, on connections of their own; gives the URL, and the heads of
+/// the requests as they come.
+fn serve(answers: Vec<String>) -> (Location, Receiver<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/a.zip", listener.local_addr().unwrap());
-    thread::spawn(move || answers.iter().for_each(|answer| serve_one(listener.accept().unwrap().0, answer)));
-    url.parse().unwrap()
+    let (heads, seen) = mpsc::channel();
+    thread::spawn(move || {
+        for answer in answers {
+            let stream = listener.accept().unwrap().0;
+            // Whoever does not want to know has hung up.
+            let _ = heads.send(head(&stream));
+            send(stream, &answer);
+        }
+    });
+    (url.parse().unwrap(), seen)
 }
 
-fn serve_one(mut stream: TcpStream, answer: &str) {
-    let request = BufReader::new(stream.try_clone().unwrap()).lines();
-    request.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+/// The first lines of a request.
+fn head(stream: &TcpStream) -> Vec<String> {
+    let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect()
+}
+
+fn send(mut stream: TcpStream, answer: &str) {
     // Whoever has enough hangs up.
     let _ = stream.write_all(answer.as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
+}
+
+/// Serves one answer at `http://127.0.0.1:PORT/a.zip`.
+fn serve_one(answer: impl Into<String>) -> Location {
+    serve(vec![answer.into()]).0
+}
+
+/// A server that answers `head` and then keeps the connection without a word.
+fn serve_and_fall_silent(head: &'static str) -> Location {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a.zip", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.write_all(head.as_bytes()).unwrap();
+        // Until the other side has gone.
+        while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+    });
+    url.parse().unwrap()
 }
 
 /// A whole answer with `body`.
@@ -27,131 +68,59 @@ fn found(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
+fn redirect(to: &str) -> String {
+    format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
 fn location(path: &Path) -> Location {
     path.to_str().unwrap().parse().unwrap()
 }
 
-/// Fetches at most 10 bytes to `target`; gives the file's content and what `progress` was told.
-fn fetch_to(target: &Path, location: &Location) -> Result<(PathBuf, Vec<u64>), FetchError> {
+fn anywhere() -> Fetcher {
+    Fetcher { reach: Reach::Anywhere, redirects: 1, ..Fetcher::default() }
+}
+
+/// Fetches at most 10 bytes to `target`; gives the file's place and what `progress` was told.
+fn fetch_to(
+    fetcher: &Fetcher,
+    target: &Path,
+    location: &Location,
+) -> Result<(PathBuf, Vec<u64>), FetchError> {
     let mut told = Vec::new();
     let mut progress = |bytes| {
         told.push(bytes);
         ControlFlow::Continue(())
     };
-    let limits = Limits { redirects: 1, ..Limits::default() };
-    let path = fetch(location, target, 10, &limits, &mut progress)?;
+    let path = fetcher.fetch(location, target, 10, &mut progress)?;
     Ok((path, told))
 }
 
-fn fetch_web(location: &Location) -> Result<String, FetchError> {
+/// Downloads at most 10 bytes; gives them. Of a download that fails nothing is left.
+fn download(fetcher: &Fetcher, location: &Location) -> Result<String, FetchError> {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("target");
-    let (path, told) = fetch_to(&target, location)?;
+    let fetched = fetch_to(fetcher, &target, location);
+    let left = fs::read_dir(&dir).unwrap().count();
+    assert_eq!(left, usize::from(fetched.is_ok()), "{fetched:?}");
+    let (path, told) = fetched?;
     assert_eq!(path, target);
     let text = fs::read_to_string(target).unwrap();
     assert_eq!(told.last(), Some(&(text.len() as u64)));
     Ok(text)
 }
 
-#[test]
-fn a_file_stays_where_it_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.zip");
-    fs::write(&path, "ten bytes!").unwrap();
-    let target = dir.path().join("target");
-    assert_eq!(fetch_to(&target, &location(&path)).unwrap(), (path, Vec::new()));
-    assert!(!target.exists());
+/// The end of a run in which fetching failed like this.
+fn at_fault(error: &FetchError) -> (Fault, &'static str) {
+    (error.fault(), error.kind())
 }
 
-#[test]
-fn what_is_no_file_cannot_be_fetched() {
-    let dir = tempfile::tempdir().unwrap();
-    for path in [dir.path().join("nowhere.zip"), dir.path().to_owned()] {
-        let error = fetch_to(&dir.path().join("target"), &location(&path)).unwrap_err();
-        assert!(matches!(&error, FetchError::Unreadable { path: named, .. } if *named == path), "{error:?}");
-        assert_eq!((error.fault(), error.kind()), (Fault::Request, "download-failed"));
+/// An error with its causes, as people read it and as programs log it.
+fn in_words(error: &FetchError) -> String {
+    let mut text = format!("{error:?}: {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
     }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_pipe_is_refused_and_not_waited_for() {
-    let dir = tempfile::tempdir().unwrap();
-    let pipe = dir.path().join("pipe.zip");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let (done, wait) = std::sync::mpsc::channel();
-    let (target, pipe) = (dir.path().join("target"), location(&pipe));
-    thread::spawn(move || done.send(fetch_to(&target, &pipe).unwrap_err().kind()));
-    assert_eq!(wait.recv_timeout(std::time::Duration::from_secs(10)), Ok("download-failed"));
-}
-
-#[test]
-fn what_is_larger_than_the_limit_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.zip");
-    fs::write(&path, "eleven byte").unwrap();
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\neleven byte\r\n0\r\n\r\n";
-    let served = [found("eleven byte"), chunked.to_owned()].map(|answer| serve(vec![answer]));
-    for location in [[location(&path)].as_slice(), &served].concat() {
-        let error = fetch_to(&dir.path().join("target"), &location).unwrap_err();
-        assert!(
-            matches!(&error, FetchError::TooLarge { location: named, limit: 10 } if named == location.as_str()),
-            "{error:?}"
-        );
-        assert_eq!((error.fault(), error.kind()), (Fault::Request, "too-large"));
-    }
-}
-
-#[test]
-fn a_download_is_kept_and_its_bytes_are_told() {
-    assert_eq!(fetch_web(&serve(vec![found("ten bytes!")])).unwrap(), "ten bytes!");
-}
-
-#[test]
-fn redirects_are_followed_as_far_as_allowed() {
-    let elsewhere =
-        "HTTP/1.1 302 Found\r\nLocation: /b.zip\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let once = serve(vec![elsewhere.to_owned(), found("there")]);
-    assert_eq!(fetch_web(&once).unwrap(), "there");
-    let twice = serve(vec![elsewhere.to_owned(), elsewhere.to_owned(), found("there")]);
-    assert!(matches!(fetch_web(&twice), Err(FetchError::Download { .. })));
-}
-
-#[test]
-fn what_the_server_refuses_is_a_failed_download() {
-    for status in ["404 Not Found", "403 Forbidden", "500 Internal Server Error"] {
-        let url = serve(vec![format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")]);
-        let error = fetch_web(&url).unwrap_err();
-        assert!(
-            matches!(&error, FetchError::Download { url: named, .. } if named == url.as_str()),
-            "{error:?}"
-        );
-        assert_eq!((error.fault(), error.kind()), (Fault::Request, "download-failed"));
-    }
-}
-
-#[test]
-fn a_download_that_breaks_off_says_where() {
-    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nseven b".to_owned();
-    let error = fetch_web(&serve(vec![answer])).unwrap_err();
-    assert!(matches!(&error, FetchError::BrokeOff { bytes: 7, .. }), "{error:?}");
-    assert_eq!((error.fault(), error.kind()), (Fault::Request, "download-failed"));
-}
-
-#[test]
-fn a_download_that_is_stopped_interrupts_the_run() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = serve(vec![found("ten bytes!")]);
-    let mut stop = |_| ControlFlow::Break(());
-    let error = fetch(&url, &dir.path().join("target"), 10, &Limits::default(), &mut stop).unwrap_err();
-    assert!(matches!(error.ends(Stage::Fetch), RunError::Interrupted));
-}
-
-#[test]
-fn a_target_that_cannot_be_written_is_not_the_fault_of_the_request() {
-    let dir = tempfile::tempdir().unwrap();
-    let error = fetch_to(&dir.path().join("no/folder"), &serve(vec![found("bytes")])).unwrap_err();
-    assert!(matches!(error, FetchError::Write { .. }), "{error:?}");
-    assert_eq!(error.fault(), Fault::Service);
-    assert!(matches!(error.ends(Stage::Fetch), RunError::Failed { stage: Stage::Fetch, .. }));
+    text
 }

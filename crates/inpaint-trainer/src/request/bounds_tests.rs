@@ -15,7 +15,7 @@ pub(crate) fn check_bounds<T: std::fmt::Debug>(
 ) {
     for (name, field) in properties {
         assert!(field["description"].is_string(), "{name}");
-        for accepted in ["default", "minimum", "maximum", "const"].iter().filter_map(|key| field.get(*key)) {
+        for accepted in ["default", "minimum", "maximum"].iter().filter_map(|key| field.get(*key)) {
             assert!(read(name, accepted.clone()).is_ok(), "{name} = {accepted}");
         }
         for choice in field["enum"].as_array().into_iter().flatten() {
@@ -39,7 +39,6 @@ fn just_beyond(field: &Value) -> Vec<(Value, &'static str)> {
     beyond.extend(field.get("minimum").map(|bound| (step(bound, -1), "greater_than_equal")));
     beyond.extend(field.get("maximum").map(|bound| (step(bound, 1), "less_than_equal")));
     beyond.extend(field.get("enum").map(|_| (json!("none such"), "literal_error")));
-    beyond.extend(field.get("const").map(|_| (json!(true), "value_error")));
     let wrong_type = match field["type"].as_str() {
         Some("integer") => "int_type",
         Some("number") => "float_type",

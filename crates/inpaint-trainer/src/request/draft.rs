@@ -59,9 +59,10 @@ impl Draft {
     pub fn check(&self) -> Result<(TrainRequest, TrainOptions), RequestError> {
         let mut faults = self.faults.clone();
         let request = table::read_strictly::<Fields, OptionFields>(&self.request);
-        let options = table::read_strictly::<OptionFields, Fields>(&self.options);
+        let options =
+            table::read_strictly::<OptionFields, Fields>(&self.options).and_then(TrainOptions::checked);
         match (request, options) {
-            (Ok(request), Ok(options)) if faults.is_empty() => Ok((request.into(), options.into())),
+            (Ok(request), Ok(options)) if faults.is_empty() => Ok((request.into(), options)),
             (request, options) => {
                 faults.extend(request.err().into_iter().chain(options.err()).flatten());
                 Err(RequestError::in_body(faults))

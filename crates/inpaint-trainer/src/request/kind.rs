@@ -75,34 +75,6 @@ impl Kind for Flag {
     }
 }
 
-/// A flag that must stay off until what it asks for exists.
-pub(crate) struct OffOnly {
-    pub(crate) why: &'static str,
-}
-
-impl Kind for OffOnly {
-    type Value = bool;
-
-    fn default(&self) -> Option<Value> {
-        Some(json!(false))
-    }
-
-    fn read(&self, input: &Value) -> Checked<bool> {
-        if (Flag { default: false }).read(input)? {
-            return Err(vec![Detail::new("value_error", "unsupported", self.why).found(input)]);
-        }
-        Ok(false)
-    }
-
-    fn write(&self, value: &bool) -> Value {
-        json!(value)
-    }
-
-    fn schema(&self) -> Value {
-        json!({"type": "boolean", "const": false})
-    }
-}
-
 /// A whole number from `min` to `max`.
 pub(crate) struct Int<T> {
     pub(crate) default: T,

@@ -1,11 +1,11 @@
 //! Where data lies: a web address or a path.
 
-use std::{path::Path, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
-use tensor_batch::{Blame, Fault};
+use tensor_batch::{Blame, Fault, Stem};
 
 /// Where data lies: an `http` or `https` URL, or a path, which may be given as a `file` URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Location {
     text: String,
     is_web: bool,
@@ -25,6 +25,29 @@ impl Location {
     /// The URL or the path.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+/// For messages: control characters are escaped, and a URL is without what may be a secret, which is user, password,
+/// query and fragment.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.url().and_then(|url| url.split_once("://")) {
+            None => write!(f, "{}", Stem::new(self.text.as_str())),
+            Some((scheme, rest)) => {
+                let shown = rest.split(['?', '#']).next().unwrap_or_default();
+                let (authority, path) = shown.split_at(shown.find('/').unwrap_or(shown.len()));
+                let host = authority.rsplit('@').next().unwrap_or_default();
+                write!(f, "{scheme}://{host}{path}")
+            }
+        }
+    }
+}
+
+/// As shown in messages, so that no log has the secret either.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location(`{self}`)")
     }
 }
 
@@ -131,6 +154,24 @@ mod tests {
         for url in ["https://host/a.zip", "HTTP://user:key@host:8080?a=b", "http://[::1]/a%20b"] {
             let location: Location = url.parse().unwrap();
             assert_eq!((location.url(), location.path()), (Some(url), None));
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        let shown = [
+            ("https://host/a.zip", "https://host/a.zip"),
+            ("HTTP://user:key@host:8080/a/b.zip?signature=abc#d", "HTTP://host:8080/a/b.zip"),
+            ("https://user@host?signature=@/abc", "https://host"),
+            ("https://us@er:k@ey@host/a", "https://host/a"),
+            ("http://key@[::1]:80/a@b", "http://[::1]:80/a@b"),
+            ("my clips/a=b?c#d.zip", "my clips/a=b?c#d.zip"),
+            ("file:///a%1Bb", "/a\\u{1b}b"),
+        ];
+        for (text, wanted) in shown {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.to_string(), wanted);
+            assert_eq!(format!("{location:?}"), format!("Location(`{wanted}`)"));
         }
     }
 

@@ -84,10 +84,10 @@ fn sizes_follow_resolution_and_aspect_ratio() {
 }
 
 #[test]
-fn scenes_are_rejected_with_the_reason() {
-    let detail = request("split_input_into_scenes", json!(true)).unwrap_err();
-    assert_eq!(detail.ctx.kind, "unsupported");
-    assert!(detail.msg.contains("from its first frame"), "{}", detail.msg);
+fn clips_are_cut_into_scenes_above_a_threshold_and_only_if_asked() {
+    let above = |name, value| request(name, value).unwrap().scenes_above();
+    assert_eq!(above("split_input_duration_threshold", json!(12.5)), None);
+    assert_eq!(above("split_input_into_scenes", json!(true)), Some(30.0));
 }
 
 #[test]

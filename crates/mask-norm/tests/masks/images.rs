@@ -2,26 +2,41 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
-use mask_norm::{ImageLimits, MaskError, MaskFrame};
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage, codecs::jpeg::JpegEncoder, metadata::Orientation};
+use mask_norm::{ImageLimits, MaskError, Seen};
 use ndarray::Array2;
 use proptest::prelude::*;
 use tensor_batch::Blame;
 
-use crate::png;
+use crate::{
+    png,
+    support::{COVER, HALF, image, size},
+};
 
-fn read(bytes: &[u8]) -> Result<MaskFrame, MaskError> {
-    MaskFrame::from_image(bytes, &ImageLimits::default())
+/// The mask of an image, pixel upon pixel.
+fn read(bytes: &[u8]) -> Result<Array2<bool>, MaskError> {
+    let pixels = image(COVER, bytes)?.pixels;
+    Ok(pixels.values().index_axis(ndarray::Axis(0), 0).to_owned())
 }
 
 fn kind(bytes: &[u8]) -> &'static str {
     read(bytes).unwrap_err().kind()
 }
 
-fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+pub(crate) fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.into().write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
+}
+
+fn jpeg(image: &DynamicImage) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, 100).encode_image(image).unwrap();
+    bytes
+}
+
+pub(crate) fn png(mask: &Array2<bool>) -> Vec<u8> {
+    encoded(picture(mask), ImageFormat::Png)
 }
 
 fn picture(mask: &Array2<bool>) -> DynamicImage {
@@ -87,8 +102,40 @@ proptest! {
     ) {
         let mask = Array2::from_shape_vec((height, width), white).unwrap();
         for (how, file) in encodings(&mask) {
-            let frame = read(&file).unwrap();
-            prop_assert_eq!(frame.white(), &mask, "{}", how);
+            for rule in [COVER, HALF] {
+                let read = image(rule, &file).unwrap();
+                for frame in read.pixels.values().outer_iter() {
+                    prop_assert_eq!(frame, &mask, "{}", how);
+                }
+                prop_assert_eq!(read.seen, Seen { size: size(width as u32, height as u32), grey: 0.0 });
+            }
+        }
+    }
+
+    #[test]
+    fn a_jpeg_of_flat_blocks_gives_the_same_mask(
+        (height, width, white) in (1usize..4, 1usize..4)
+            .prop_flat_map(|(h, w)| (Just(h), Just(w), prop::collection::vec(any::<bool>(), h * w)))
+    ) {
+        let blocks = Array2::from_shape_vec((height, width), white).unwrap();
+        let mask = Array2::from_shape_fn((16 * height, 16 * width), |(y, x)| blocks[[y / 16, x / 16]]);
+        for image in [picture(&mask), picture(&mask).to_luma8().into()] {
+            prop_assert_eq!(&read(&jpeg(&image)).unwrap(), &mask);
+        }
+    }
+
+    #[test]
+    fn any_orientation_is_turned_upright(blocks in prop::collection::vec(any::<bool>(), 6), exif in 1u8..=8) {
+        // Flat blocks of 16 pixels: three across, two down.
+        let mask = Array2::from_shape_fn((32, 48), |(y, x)| blocks[y / 16 * 3 + x / 16]);
+        let mut upright = picture(&mask);
+        upright.apply_orientation(Orientation::from_exif(exif).unwrap());
+        let upright = upright.to_luma8();
+        let wanted = Array2::from_shape_fn((upright.height() as usize, upright.width() as usize), |(y, x)| {
+            upright.get_pixel(x as u32, y as u32).0[0] == 255
+        });
+        for file in [with_exif::png(&mask, exif), with_exif::jpeg(&mask, exif), with_exif::webp(&mask, exif)] {
+            prop_assert_eq!(&read(&file).unwrap(), &wanted);
         }
     }
 
@@ -112,52 +159,63 @@ proptest! {
     }
 }
 
-#[test]
-fn a_jpeg_is_read_by_its_content() {
-    let mask = Array2::from_shape_fn((32, 48), |(_, x)| x >= 16);
-    assert_eq!(read(&encoded(picture(&mask).to_luma8(), ImageFormat::Jpeg)).unwrap().white(), &mask);
-}
+/// Files that say how they have to be turned.
+mod with_exif {
+    use super::*;
 
-#[test]
-fn exif_orientation_is_applied() {
-    let chunks = [
-        png::header(3, 2, 8, 0),
-        png::exif(6),
-        png::pixels(&[vec![255, 0, 0], vec![0, 0, 0]]),
-        (b"IEND", Vec::new()),
-    ];
-    let frame = read(&png::file(&chunks)).unwrap();
-    // Turned a quarter to the right: what was top left is top right.
-    assert_eq!(frame.white(), &Array2::from_shape_fn((3, 2), |at| at == (0, 1)));
-
-    let mut jpeg = encoded(picture(&Array2::from_shape_fn((16, 32), |(_, x)| x < 16)), ImageFormat::Jpeg);
-    let segment = [b"Exif\0\0".as_slice(), &png::exif(6).1].concat();
-    let marker = [&[0xff, 0xe1][..], &(segment.len() as u16 + 2).to_be_bytes(), &segment].concat();
-    jpeg.splice(2..2, marker);
-    assert_eq!(read(&jpeg).unwrap().white(), &Array2::from_shape_fn((32, 16), |(y, _)| y < 16));
-}
-
-#[test]
-fn a_header_that_claims_too_much_is_refused_before_anything_is_decoded() {
-    let claim = |width, height| {
-        png::file(&[png::header(width, height, 8, 2), png::pixels(&[]), (b"IEND", Vec::new())])
-    };
-    assert_eq!(kind(&claim(65000, 65000)), "image-too-large");
-    assert_eq!(kind(&claim(8193, 1)), "image-too-large");
-    assert_eq!(kind(&claim(1, 8193)), "image-too-large");
-    match read(&claim(65000, 65000)).unwrap_err() {
-        MaskError::ImageTooLarge { width, height, bytes, .. } => {
-            assert_eq!((width, height, bytes), (65000, 65000, 3 * 65000 * 65000));
-        }
-        other => panic!("{other}"),
+    pub(super) fn png(mask: &Array2<bool>, orientation: u8) -> Vec<u8> {
+        let (height, width) = mask.dim();
+        png::file(&[
+            png::header(width as u32, height as u32, 8, 0),
+            png::exif(orientation),
+            png::pixels(&rows(mask, 8)),
+            (b"IEND", Vec::new()),
+        ])
     }
-    let mut bmp = encoded(RgbImage::new(1, 1), ImageFormat::Bmp);
-    bmp[18..22].copy_from_slice(&60_000i32.to_le_bytes());
-    bmp[22..26].copy_from_slice(&60_000i32.to_le_bytes());
-    assert_eq!(kind(&bmp), "image-too-large");
-    // Within the sides, but not within the bytes.
-    let claim = png::file(&[png::header(8192, 8192, 16, 6), png::pixels(&[]), (b"IEND", Vec::new())]);
-    assert_eq!(kind(&claim), "image-too-large");
+
+    pub(super) fn jpeg(mask: &Array2<bool>, orientation: u8) -> Vec<u8> {
+        let mut file = super::jpeg(&picture(mask));
+        let segment = [b"Exif\0\0".as_slice(), &png::exif(orientation).1].concat();
+        let marker = [&[0xff, 0xe1][..], &(segment.len() as u16 + 2).to_be_bytes(), &segment].concat();
+        file.splice(2..2, marker);
+        file
+    }
+
+    /// The chunk of pixels that the encoder wrote, in a file with a header for more than pixels.
+    pub(super) fn webp(mask: &Array2<bool>, orientation: u8) -> Vec<u8> {
+        let plain = encoded(picture(mask), ImageFormat::WebP);
+        let (height, width) = mask.dim();
+        let size = |side: usize| (side as u32 - 1).to_le_bytes()[..3].to_vec();
+        let exif = png::exif(orientation).1;
+        let header = [&[8, 0, 0, 0][..], &size(width), &size(height)].concat();
+        let chunk = |name: &[u8], data: &[u8]| [name, &(data.len() as u32).to_le_bytes(), data].concat();
+        let body =
+            [b"WEBP".as_slice(), &chunk(b"VP8X", &header), &plain[12..], &chunk(b"EXIF", &exif)].concat();
+        chunk(b"RIFF", &body)
+    }
+}
+
+#[test]
+fn what_a_mask_looks_like_can_be_asked_without_a_clip() {
+    let picture = RgbImage::from_fn(5, 2, |x, _| Rgb([[0, 60, 128, 200, 255][x as usize]; 3]));
+    let seen = Seen::image(&encoded(picture, ImageFormat::Png), &ImageLimits::default()).unwrap();
+    assert_eq!(seen, Seen { size: size(5, 2), grey: 0.6 });
+}
+
+proptest! {
+    #[test]
+    fn grey_is_the_same_in_8_and_16_bits(pixels in prop::collection::vec(any::<[u8; 4]>(), 1..40)) {
+        let rgba = image::RgbaImage::from_fn(pixels.len() as u32, 1, |x, _| image::Rgba(pixels[x as usize]));
+        let deep = DynamicImage::from(rgba.clone()).to_rgba16();
+        prop_assert!(deep.pixels().zip(rgba.pixels()).all(|(deep, p)| deep.0 == p.0.map(|v| u16::from(v) * 257)));
+        let [seen, deep] = [DynamicImage::from(rgba), deep.into()]
+            .map(|image| Seen::image(&encoded(image, ImageFormat::Png), &ImageLimits::default()).unwrap());
+        prop_assert_eq!(seen, deep);
+        // Mean times alpha, of 255 * 255.
+        let tenths = |p: &[u8; 4]| 10 * p[..3].iter().map(|v| u32::from(*v)).sum::<u32>() * u32::from(p[3]);
+        let grey = pixels.iter().filter(|p| (3 * 65025 + 1..9 * 3 * 65025).contains(&tenths(p))).count();
+        prop_assert_eq!(seen.grey, grey as f64 / pixels.len() as f64);
+    }
 }
 
 #[test]

@@ -1,112 +1,114 @@
-//! What holds for every mask, whatever its size and its clip's.
+//! What `Cover` and `Half` are, against brute force on the mask's own pixels.
 
-use mask_norm::{MaskFrame, cover};
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 use proptest::prelude::*;
-use tensor_batch::{Edit, Geometry, Mask, Size};
+use tensor_batch::{Edit, LatentFrames, Mask};
 
-/// A mask of few white pixels, as `(height, width, white)`.
-fn sparse() -> impl Strategy<Value = Array2<bool>> {
-    (1usize..120, 1usize..120).prop_flat_map(|(height, width)| {
-        prop::collection::vec((0..height, 0..width), 0..6).prop_map(move |white| {
-            let mut mask = Array2::default((height, width));
-            white.into_iter().for_each(|at| mask[at] = true);
-            mask
-        })
-    })
-}
-
-fn geometry() -> impl Strategy<Value = Geometry> {
-    (1u32..300, 1u32..300, 1u32..4, 1u32..4).prop_map(|(width, height, across, down)| {
-        Geometry::fill(Size { width, height }, Size { width: 32 * across, height: 32 * down })
-    })
-}
-
-fn frame(mask: &Array2<bool>) -> MaskFrame {
-    let (height, width) = mask.dim();
-    let pixels = Array3::from_shape_fn((height, width, 3), |(y, x, _)| u8::from(mask[[y, x]]) * 255);
-    MaskFrame::from_rgb(pixels.view())
-}
-
-fn cells(fitted: &Array2<bool>) -> Array2<bool> {
-    let mask = Mask::<Edit>::new(fitted.clone().insert_axis(ndarray::Axis(0)));
-    cover(&mask).values().index_axis(ndarray::Axis(0), 0).to_owned()
-}
-
-/// Whether `n` source pixels' pixel `i` overlaps fitted pixels `from..to` of the crop, in whole numbers: both are
-/// measured in `n * whole` parts.
-fn overlaps(i: usize, n: usize, offset: u32, whole: u32, from: usize, to: usize) -> bool {
-    let (i, n, offset, whole) = (i as u64, n as u64, u64::from(offset), u64::from(whole));
-    let (from, to) = ((from as u64 + offset) * n, (to as u64 + offset) * n);
-    i * whole < to && from < (i + 1) * whole
-}
-
-/// Whether a white pixel overlaps these fitted rows and columns.
-fn touches(
-    mask: &Array2<bool>,
-    white: &[(usize, usize)],
-    plan: &Geometry,
-    rows: [usize; 2],
-    columns: [usize; 2],
-) -> bool {
-    let (height, width) = mask.dim();
-    white.iter().any(|&(y, x)| {
-        overlaps(y, height, plan.top, plan.resized.height, rows[0], rows[1])
-            && overlaps(x, width, plan.left, plan.resized.width, columns[0], columns[1])
-    })
-}
+use crate::{
+    support::{COVER, Case, HALF, RULES, cases, size, video},
+    truth,
+};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn a_cell_is_regenerated_exactly_where_a_white_pixel_touches_it(mask in sparse(), plan in geometry()) {
-        let fitted = frame(&mask).fit(&plan);
-        let white: Vec<_> = mask.indexed_iter().filter(|(_, white)| **white).map(|(at, _)| at).collect();
-        for ((y, x), cell) in cells(&fitted).indexed_iter() {
-            let touched = touches(&mask, &white, &plan, [32 * y, 32 * y + 32], [32 * x, 32 * x + 32]);
-            prop_assert_eq!(*cell, touched, "cell {} {}", y, x);
+    fn a_cell_is_regenerated_exactly_where_and_when_a_white_pixel_touches_it(case in cases()) {
+        let fitted = case.normalized(COVER);
+        let (shown, geometry) = (case.shown(), &case.plan.geometry);
+        for ((f, y, x), pixel) in fitted.pixels.values().indexed_iter() {
+            let (y, x) = (y as u32, x as u32);
+            let touched = truth::touches(&case.masks[shown[f]], geometry, [y, y + 1], [x, x + 1]);
+            prop_assert_eq!(*pixel, touched, "pixel {} {} of frame {}", y, x, f);
         }
-        for ((y, x), pixel) in fitted.indexed_iter() {
-            prop_assert_eq!(*pixel, touches(&mask, &white, &plan, [y, y + 1], [x, x + 1]), "pixel {} {}", y, x);
+        let target = geometry.target;
+        prop_assert_eq!(fitted.cells.dims(), grid(fitted.pixels.dims()));
+        for ((k, y, x), cell) in fitted.cells.values().indexed_iter() {
+            let rows = [32 * y as u32, target.height.min(32 * y as u32 + 32)];
+            let columns = [32 * x as u32, target.width.min(32 * x as u32 + 32)];
+            let touched = LatentFrames::pixel_frames(k as u32)
+                .any(|f| truth::touches(&case.masks[shown[f as usize]], geometry, rows, columns));
+            prop_assert_eq!(*cell, touched, "cell {} {} of latent frame {}", y, x, k);
         }
     }
 
     #[test]
-    fn more_white_never_regenerates_less(mask in sparse(), plan in geometry(), y in any::<prop::sample::Index>(), x in any::<prop::sample::Index>()) {
-        let mut more = mask.clone();
-        more[[y.index(mask.nrows()), x.index(mask.ncols())]] = true;
-        let (before, after) = (frame(&mask).fit(&plan), frame(&more).fit(&plan));
-        prop_assert!(before.iter().zip(&after).all(|(before, after)| before <= after));
-        prop_assert!(cells(&before).iter().zip(&cells(&after)).all(|(before, after)| before <= after));
+    fn half_is_half_of_the_footprint_and_half_of_the_cell(case in cases()) {
+        let fitted = case.normalized(HALF);
+        let (shown, geometry) = (case.shown(), &case.plan.geometry);
+        let footprints: Vec<_> = case.masks.iter().map(|mask| truth::footprints(mask, geometry)).collect();
+        for ((f, y, x), pixel) in fitted.pixels.values().indexed_iter() {
+            let (white, whole) = &footprints[shown[f]];
+            let white = white[[y + geometry.top as usize, x + geometry.left as usize]];
+            prop_assert_eq!(*pixel, 2 * white >= *whole, "pixel {} {} of frame {}", y, x, f);
+        }
+        let pixels = fitted.pixels.values();
+        prop_assert_eq!(fitted.cells.dims(), grid(fitted.pixels.dims()));
+        for ((k, y, x), cell) in fitted.cells.values().indexed_iter() {
+            let cell_pixels: Vec<_> = truth::cell(fitted.pixels.dims(), [k, y, x]).collect();
+            let white = cell_pixels.iter().filter(|at| pixels[**at]).count();
+            prop_assert_eq!(*cell, 2 * white >= cell_pixels.len(), "cell {} {} of latent frame {}", y, x, k);
+        }
     }
 
     #[test]
-    fn keeping_and_regenerating_are_complements(mask in sparse(), plan in geometry()) {
-        let edit = cover(&Mask::new(frame(&mask).fit(&plan).insert_axis(ndarray::Axis(0))));
-        let keep = edit.clone().into_keep();
-        prop_assert!(edit.values().iter().zip(keep.values()).all(|(edit, keep)| edit != keep));
+    fn a_mask_drawn_larger_is_the_same_mask(case in cases(), (across, down) in (1usize..4, 1usize..4)) {
+        let masks = case.masks.iter().map(|mask| larger(mask, down, across)).collect();
+        let drawn = Case { masks, ..case.clone() };
+        for rule in [COVER, HALF] {
+            let (small, large) = (case.normalized(rule), drawn.normalized(rule));
+            prop_assert_eq!(&small.pixels, &large.pixels);
+            prop_assert_eq!(&small.cells, &large.cells);
+        }
     }
 
     #[test]
-    fn a_mask_drawn_from_its_clip_at_another_size_is_the_same_mask(
-        mask in sparse(), plan in geometry(), (across, down) in (1usize..4, 1usize..4)
-    ) {
-        let (height, width) = mask.dim();
-        let larger = Array2::from_shape_fn((height * down, width * across), |(y, x)| mask[[y / down, x / across]]);
-        prop_assert_eq!(frame(&mask).fit(&plan), frame(&larger).fit(&plan));
+    fn polarity_turned_over_twice_is_the_identity(case in cases()) {
+        for rule in RULES {
+            let edit = case.normalized(rule).cells;
+            let keep = edit.clone().into_keep();
+            prop_assert!(edit.values().iter().zip(keep.values()).all(|(edit, keep)| edit != keep));
+            let twice = Mask::<Edit>::new(keep.values().clone()).into_keep();
+            prop_assert_eq!(twice.values(), edit.values());
+        }
     }
 
     #[test]
-    fn no_dimensions_panic(
-        (height, width) in (0usize..40, 0usize..40),
-        sizes in prop::array::uniform3((0u32..80, 0u32..80)),
-        (left, top) in (any::<u32>(), any::<u32>()),
-        dims in prop::array::uniform3(0usize..50),
-    ) {
-        let [source, resized, target] = sizes.map(|(width, height)| Size { width, height });
-        let mask = frame(&Array2::from_elem((height, width), true));
-        mask.fit(&Geometry { source, resized, left, top, target });
-        cover(&Mask::new(Array3::from_elem(dims, true)));
+    fn a_mask_and_its_negative_share_what_is_mixed(case in cases()) {
+        let negative = Case { masks: case.masks.iter().map(|mask| mask.mapv(|white| !white)).collect(), ..case.clone() };
+        let (shown, geometry) = (case.shown(), &case.plan.geometry);
+        let footprints: Vec<_> = case.masks.iter().map(|mask| truth::footprints(mask, geometry)).collect();
+        for rule in [COVER, HALF] {
+            let (mask, negative) = (case.normalized(rule).pixels, negative.normalized(rule).pixels);
+            for ((f, y, x), white) in mask.values().indexed_iter() {
+                let (area, whole) = &footprints[shown[f]];
+                let area = area[[y + geometry.top as usize, x + geometry.left as usize]];
+                let mixed = if rule == COVER { (1..*whole).contains(&area) } else { 2 * area == *whole };
+                let expected = (mixed, if mixed { (true, true) } else { (*white, !*white) });
+                prop_assert_eq!((mixed, (*white, negative.values()[[f, y, x]])), expected);
+            }
+        }
     }
+}
+
+/// The latent grid of pixels, in cells that may be cut short.
+fn grid([frames, height, width]: [usize; 3]) -> [usize; 3] {
+    [(frames - 1) / 8 + 1, height.div_ceil(32), width.div_ceil(32)]
+}
+
+fn larger(mask: &Array2<bool>, down: usize, across: usize) -> Array2<bool> {
+    let (height, width) = mask.dim();
+    Array2::from_shape_fn((height * down, width * across), |(y, x)| mask[[y / down, x / across]])
+}
+
+#[test]
+fn a_thin_line_in_a_large_mask_survives_cover_and_not_half() {
+    let plan = crate::support::plan(size(1280, 720), size(64, 64), crate::support::first());
+    let line = Array2::from_shape_fn((1080, 960), |(y, _)| y == 617);
+    let frames = [crate::support::rgb(&line)];
+    let covered = video(COVER, &frames, 9, &plan);
+    let row = 617 * 64 / 1080;
+    assert!(covered.pixels.values().indexed_iter().all(|((_, y, _), white)| *white == (y == row)));
+    assert!(covered.cells.values().indexed_iter().all(|((_, y, _), white)| *white == (y == row / 32)));
+    assert_eq!(video(HALF, &frames, 9, &plan).pixels.coverage(), 0.0);
 }

@@ -1,9 +1,10 @@
 //! From the bytes of an image file to pixels, within limits.
 
-use std::io::Cursor;
+use std::{io::Cursor, panic::catch_unwind};
 
 use image::{
     DynamicImage, GenericImageView, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
+    error::{DecodingError, ImageFormatHint},
     metadata::Orientation,
 };
 
@@ -35,7 +36,19 @@ pub(crate) struct Picture {
 
 impl Picture {
     /// Decodes an image, recognised by its content.
+    ///
+    /// Some damaged files make a decoder panic, such as a palette whose last colour is cut off (png 0.18) or a JPEG
+    /// whose scans do not fit its frame (zune-jpeg 0.5). To the caller they are damaged files like others.
     pub(crate) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Self, MaskError> {
+        // Nothing that outlives the call is shared with the decoder.
+        catch_unwind(|| Self::decode_within(bytes, limits)).unwrap_or_else(|_| {
+            let format = image::guess_format(bytes).map_or(ImageFormatHint::Unknown, ImageFormatHint::Exact);
+            let error = DecodingError::new(format, "the decoder gave up");
+            Err(MaskError::UnreadableImage(ImageError::Decoding(error)))
+        })
+    }
+
+    fn decode_within(bytes: &[u8], limits: &ImageLimits) -> Result<Self, MaskError> {
         let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::WebP];
         let format = image::guess_format(bytes).ok().filter(|format| known.contains(format));
         let format = format.ok_or(MaskError::UnknownFormat)?;

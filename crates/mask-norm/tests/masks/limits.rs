@@ -80,3 +80,11 @@ fn limits_are_met_to_the_byte() {
         }
     }
 }
+
+/// Both make the decoders of their formats panic.
+#[test]
+fn files_that_decoders_give_up_on_are_unreadable() {
+    let colours = [0, 0, 0, 255, 255, 255, 9];
+    assert_eq!(kind(&png::image(2, 8, 3, Some(&colours), &[vec![0, 1]])), "unreadable-mask");
+    assert_eq!(kind(include_bytes!("damaged.jpg")), "unreadable-mask");
+}

@@ -49,9 +49,11 @@ impl Progress {
 
     fn trained(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::FixedLoss { step, loss } => {
-                self.fixed = Some(*loss);
-                self.line(&format!("step {step}: loss on fixed draws {loss:.4}"));
+            TrainEvent::Evaluated(at) => {
+                self.fixed = Some(at.fixed.mean);
+                let holdout = at.holdout.map(|losses| format!(", held out {:.4}", losses.mean));
+                let holdout = holdout.unwrap_or_default();
+                self.line(&format!("step {}: loss on fixed draws {:.4}{holdout}", at.step, at.fixed.mean));
             }
             TrainEvent::Step(report) => {
                 let fixed = self.fixed.map(|loss| format!(", fixed {loss:.3}")).unwrap_or_default();

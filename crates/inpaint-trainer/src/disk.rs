@@ -98,9 +98,9 @@ pub(crate) fn latent_cache_bytes(clips: usize, bucket: Bucket, context_width: us
 mod tests {
     use std::fs;
 
-    use lora_train::LatentCacheWriter;
+    use lora_train::{CacheEntry, Digest, LatentCacheWriter};
     use ndarray::{Array2, Array3, Array4};
-    use tensor_batch::{FrameRate, LatentMask, Mask, Stem};
+    use tensor_batch::{FrameRate, LatentMask, Mask};
 
     use super::*;
     use crate::{RunError, Stage};
@@ -166,13 +166,17 @@ mod tests {
     fn a_real_cache_is_no_larger_than_counted() {
         let dir = tempfile::tempdir().unwrap();
         let bucket: Bucket = "96x64x17".parse().unwrap();
-        let mut writer = LatentCacheWriter::create(dir.path()).unwrap();
+        let writer = LatentCacheWriter::open(dir.path()).unwrap();
+        let mut entries = Vec::new();
         for name in ["a".to_owned(), "b".repeat(255)] {
             let keep = LatentMask::new(Mask::new(Array3::from_elem([3, 2, 3], false))).unwrap();
             let latents = Array4::zeros([128, 3, 2, 3]);
-            writer.add(&Stem::new(name), &latents, &keep, 0, FrameRate::new(24.0).unwrap()).unwrap();
+            let key = Digest::of(name.as_bytes());
+            writer.write_example(&key, &latents, &keep, FrameRate::new(24.0).unwrap()).unwrap();
+            writer.write_context(&key, &Array2::zeros([1024, 32])).unwrap();
+            entries.push(CacheEntry { stem: name, example: key, context: key });
         }
-        writer.finish(&[Array2::zeros([1024, 32]), Array2::zeros([1024, 32])]).unwrap();
+        writer.finish(entries).unwrap();
         let sizes = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
         let (written, counted) = (sizes.sum::<u64>(), latent_cache_bytes(2, bucket, 32));
         assert!(written <= counted && counted - written <= 4 * FILE_OVERHEAD, "{written} of {counted}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lora_train::{LatentCache, LatentCacheWriter};
+use lora_train::{CacheEntry, Digest, DigestBuilder, LatentCache, LatentCacheWriter};
 use ltx_model::{
     Checkpoint, ConnectorConfig, ModelError, TextEncoder, VideoEncoder, pixels_to_tensor, to_host,
 };
@@ -32,18 +32,21 @@ impl Encoders<'_> {
         mut debug: Option<&mut DebugDataset>,
         watch: &mut Watch<'_>,
     ) -> Result<LatentCache, RunError> {
-        let mut cache = LatentCacheWriter::create(folder).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+        let cache = LatentCacheWriter::open(folder).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
         let mut prompts = Vec::new();
+        let mut entries = Vec::new();
         watch.stage(Stage::EncodeClips, clips.len(), |watch| {
             let encoder = VideoEncoder::load(self.checkpoint, self.device).map_err(failed)?;
             for index in 0..clips.len() {
                 let fitted = clips.get(index).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
                 let latents = self.latents(&encoder, &fitted)?;
                 let prompt = number(&mut prompts, Caption::prompt(self.trigger, fitted.caption()));
-                let (stem, mask, rate) = (fitted.stem(), fitted.latent_mask(), fitted.clip().rate());
+                let stem = fitted.stem().as_str().to_owned();
+                let entry = CacheEntry { stem, example: key("clip", index), context: key("prompt", prompt) };
                 cache
-                    .add(stem, &latents, mask, prompt, rate)
+                    .write_example(&entry.example, &latents, fitted.latent_mask(), fitted.clip().rate())
                     .map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+                entries.push(entry);
                 if let Some(debug) = debug.as_deref_mut() {
                     debug.add(&fitted)?;
                 }
@@ -52,7 +55,9 @@ impl Encoders<'_> {
             Ok(())
         })?;
         let contexts = self.contexts(&prompts, watch)?;
-        cache.finish(&contexts).map_err(|e| RunError::of(Stage::EncodePrompts, e))
+        let mut contexts = contexts.iter().enumerate();
+        let written = contexts.try_for_each(|(i, context)| cache.write_context(&key("prompt", i), context));
+        written.and_then(|()| cache.finish(entries)).map_err(|e| RunError::of(Stage::EncodePrompts, e))
     }
 
     /// Normalised latents `[128, F', H', W']`.
@@ -96,6 +101,11 @@ pub(crate) fn check_room(
 
 fn failed(error: ModelError) -> RunError {
     RunError::of(Stage::EncodeClips, error)
+}
+
+/// What a file of the cache is called: the folder is this run's own, so a number will do.
+fn key(kind: &str, number: usize) -> Digest {
+    DigestBuilder::new().part(kind).part(number.to_le_bytes()).finish()
 }
 
 /// The place of `prompt` in the list, where it is put if it is new.

@@ -182,6 +182,7 @@ mod tests {
             sigma: 0.5,
             learning_rate: 1e-4,
             grad_norm: 1.0,
+            tokens: 8,
             time,
         })
     }
@@ -228,7 +229,7 @@ mod tests {
     fn a_step_is_progress_and_may_be_the_last() {
         let cancel = Cancel::default();
         let stage = Stage::Train;
-        let fixed = TrainEvent::FixedLoss { step: 0, loss: 1.0 };
+        let fixed = TrainEvent::Saved { step: 0 };
         let events = observed(&cancel, |watch| {
             let result = watch.stage(stage, 100, |watch| {
                 assert_eq!(watch.trained(fixed.clone()), ControlFlow::Continue(()));

@@ -32,7 +32,7 @@ pub use event::{Cancel, Event, Stage, Watch};
 pub use example::ExampleError;
 pub use fetch::{FetchError, Fetcher, Reach, RedirectError};
 pub use limits::Limits;
-pub use lora_train::{StepReport, TrainEvent};
+pub use lora_train::{Evaluation, Losses, StepReport, TrainEvent};
 pub use ltx_model::Device;
 pub use options::{Scheduler, TimestepSampler, TrainOptions};
 pub use report::{ExampleReport, FitReport, Scene, Warning};

@@ -36,8 +36,17 @@ fn line(event: &TrainEvent) -> Option<Value> {
             "lr": report.learning_rate,
             "grad_norm": report.grad_norm,
             "step_time": report.time.as_secs_f64(),
+            "tokens_per_second": report.tokens as f64 / report.time.as_secs_f64(),
         })),
-        TrainEvent::FixedLoss { step, loss } => Some(json!({ "step": step, "fixed_loss": loss })),
+        TrainEvent::Evaluated(at) => Some(json!({
+            "step": at.step,
+            "fixed_loss": at.fixed.mean,
+            "fixed_loss_by_sigma": at.fixed.by_sigma,
+            "holdout_loss": at.holdout.map(|losses| losses.mean),
+            "holdout_loss_by_sigma": at.holdout.map(|losses| losses.by_sigma),
+            "mean_loss": at.steps.map(|losses| losses.mean),
+            "mean_loss_by_sigma": at.steps.map(|losses| losses.by_sigma),
+        })),
         _ => None,
     }
 }

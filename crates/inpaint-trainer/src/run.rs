@@ -280,6 +280,7 @@ fn plan(request: &TrainRequest, options: &TrainOptions) -> TrainPlan {
             TimestepSampler::Uniform => SigmaSampler::Uniform { min: 0.0, max: 1.0 },
         },
         seed: options.seed(),
+        ..TrainPlan::default()
     }
 }
 

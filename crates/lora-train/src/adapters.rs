@@ -12,26 +12,34 @@ use crate::random::{Draws, Purpose};
 
 /// New adapters: `A` uniform in ±1/sqrt(in) (Kaiming uniform with a = sqrt(5)), `B` zero, alpha equal to the rank.
 pub fn init(config: &TransformerConfig, rank: Rank, seed: u64, device: &Device) -> TransformerLora {
-    let width = config.inner_dim();
-    let inputs = |target: &str| match target {
-        "attn2.to_k" | "attn2.to_v" => config.cross_attention_dim,
-        _ => width,
-    };
-    let block = |block: usize| {
+    let mut lora = zeros(config, rank, device);
+    for (block, lora) in lora.transformer_blocks.iter_mut().enumerate() {
         let mut draws = Draws::new(seed, Purpose::Init, block as u64);
-        BlockLora::build(|target| pair(&mut draws, rank.get(), inputs(target), width, device))
-    };
-    TransformerLora { transformer_blocks: (0..config.num_layers).map(block).collect() }
+        for pair in lora.pairs_mut() {
+            pair.lora_a = uniform(&mut draws, pair.lora_a.dims(), device);
+        }
+    }
+    lora
 }
 
-fn pair(draws: &mut Draws, rank: usize, inputs: usize, outputs: usize, device: &Device) -> LoraPair {
+/// Adapters of the right shapes, all zero.
+pub(crate) fn zeros(config: &TransformerConfig, rank: Rank, device: &Device) -> TransformerLora {
+    let (rank, width) = (rank.get(), config.inner_dim());
+    let pair = |target: &str| {
+        let inputs = match target {
+            "attn2.to_k" | "attn2.to_v" => config.cross_attention_dim,
+            _ => width,
+        };
+        let zeros = |shape: [usize; 2]| Tensor::zeros(shape, device);
+        LoraPair { lora_a: zeros([rank, inputs]), lora_b: zeros([width, rank]), scale: 1.0 }
+    };
+    TransformerLora { transformer_blocks: (0..config.num_layers).map(|_| BlockLora::build(pair)).collect() }
+}
+
+fn uniform(draws: &mut Draws, [rank, inputs]: [usize; 2], device: &Device) -> Tensor<2> {
     let bound = 1.0 / (inputs as f64).sqrt();
     let a: Vec<f32> = (0..rank * inputs).map(|_| ((2.0 * draws.uniform() - 1.0) * bound) as f32).collect();
-    LoraPair {
-        lora_a: Tensor::from_data(TensorData::new(a, [rank, inputs]), device),
-        lora_b: Tensor::zeros([outputs, rank], device),
-        scale: 1.0,
-    }
+    Tensor::from_data(TensorData::new(a, [rank, inputs]), device)
 }
 
 /// The adapters as a `.safetensors` file that ComfyUI, PEFT and diffusers read: keys

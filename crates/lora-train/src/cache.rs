@@ -2,23 +2,31 @@
 //!
 //! ```text
 //! latents/
-//!   index.json                 the examples in order; written last, so that a folder with it is whole
-//!   example-0000.safetensors   latents f32 [128, F', H', W'], keep u8 [F', H', W']
-//!   context-0000.safetensors   context f32 [L, D], one for each distinct prompt
+//!   index.json                     the examples in order; written last
+//!   example-<digest>.safetensors   latents f32 [128, F', H', W'], keep u8 [F', H', W'], the frame rate
+//!   context-<digest>.safetensors   context f32 [L, D], one for each distinct prompt
 //! ```
+//!
+//! A file is named by the digest of what it was made from: whoever fills the cache decides what that is, so that
+//! nothing is encoded twice, not even by a run that takes up another one's work. Every file carries a seal; one that is
+//! damaged counts as missing.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use ndarray::{Array2, Array3, Array4};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use tensor_batch::{Blame, Fault, FrameRate, LatentExample, LatentMask, LatentSource, Mask, Stem};
 
-use crate::files::write_whole;
+use crate::{
+    digest::Digest,
+    files::{RealDisk, leftovers, write_whole},
+    sealed::{self, Entry, Sealed, Unreadable, bytes_of},
+};
 
 const INDEX: &str = "index.json";
 
@@ -58,72 +66,95 @@ impl Blame for CacheError {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Entry {
-    stem: String,
-    fps: f64,
-    context: usize,
+impl CacheError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    fn damaged(path: &Path) -> impl FnOnce(String) -> Self {
+        move |reason| Self::Damaged { path: path.to_owned(), reason }
+    }
 }
 
-/// Writes a cache, example by example.
+/// An example of a finished cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheEntry {
+    /// The example's name.
+    pub stem: String,
+    /// What its latents, mask and rate were made from.
+    pub example: Digest,
+    /// What its context was made from.
+    pub context: Digest,
+}
+
+/// Fills a folder, file by file.
 #[derive(Debug)]
 pub struct LatentCacheWriter {
     folder: PathBuf,
-    entries: Vec<Entry>,
 }
 
 impl LatentCacheWriter {
-    /// A new cache in `folder`, which is made if it is missing.
+    /// A cache in `folder`, which is made if it is missing; what is there is found again.
     ///
     /// # Errors
-    /// If the folder cannot be made.
-    pub fn create(folder: &Path) -> Result<Self, CacheError> {
-        fs::create_dir_all(folder).map_err(|source| CacheError::Io { path: folder.to_owned(), source })?;
-        Ok(Self { folder: folder.to_owned(), entries: Vec::new() })
+    /// If the folder cannot be made or read.
+    pub fn open(folder: &Path) -> Result<Self, CacheError> {
+        let clean = || {
+            fs::create_dir_all(folder)?;
+            leftovers(folder)?.iter().try_for_each(fs::remove_file)
+        };
+        clean().map_err(CacheError::io(folder))?;
+        Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Adds an example: normalised latents `[128, F', H', W']`, which cells are kept, and the number of its prompt
-    /// in the list that [`finish`](Self::finish) takes.
+    /// Whether the latents of `key` are here, undamaged.
+    pub fn has_example(&self, key: &Digest) -> bool {
+        Sealed::read(&example_path(&self.folder, key)).is_ok()
+    }
+
+    /// Whether the context of `key` is here, undamaged.
+    pub fn has_context(&self, key: &Digest) -> bool {
+        Sealed::read(&context_path(&self.folder, key)).is_ok()
+    }
+
+    /// Writes the latents of `key`: normalised, `[128, F', H', W']`, with the cells that are kept and the clip's rate.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn add(
-        &mut self,
-        stem: &Stem,
+    pub fn write_example(
+        &self,
+        key: &Digest,
         latents: &Array4<f32>,
         keep: &LatentMask,
-        prompt: usize,
         rate: FrameRate,
     ) -> Result<(), CacheError> {
-        let kept: Vec<u8> = keep.keep().values().iter().map(|kept| u8::from(*kept)).collect();
-        let latent_bytes = bytes_of(latents.iter());
-        let path = example_path(&self.folder, self.entries.len());
-        write_tensors(
-            &path,
-            [
-                ("latents", Dtype::F32, latents.shape(), latent_bytes.as_slice()),
-                ("keep", Dtype::U8, keep.keep().values().shape(), kept.as_slice()),
-            ],
-        )?;
-        self.entries.push(Entry { stem: stem.as_str().to_owned(), fps: rate.fps(), context: prompt });
-        Ok(())
+        let kept = keep.keep().values();
+        let entries = [
+            entry("latents", Dtype::F32, latents.shape(), || bytes_of(latents)),
+            entry("keep", Dtype::U8, kept.shape(), || kept.iter().map(|kept| u8::from(*kept)).collect()),
+        ];
+        let metadata = [("fps".to_owned(), rate.fps().to_string())].into();
+        write_sealed(&example_path(&self.folder, key), &metadata, &entries)
     }
 
-    /// Adds the contexts `[L, D]`, one for each prompt, and the index.
+    /// Writes the context of `key`, `[L, D]`.
     ///
     /// # Errors
-    /// If a file cannot be written.
-    pub fn finish(self, contexts: &[Array2<f32>]) -> Result<LatentCache, CacheError> {
-        for (i, context) in contexts.iter().enumerate() {
-            let bytes = bytes_of(context.iter());
-            let path = context_path(&self.folder, i);
-            write_tensors(&path, [("context", Dtype::F32, context.shape(), bytes.as_slice())])?;
-        }
+    /// If the file cannot be written.
+    pub fn write_context(&self, key: &Digest, context: &Array2<f32>) -> Result<(), CacheError> {
+        let entries = [entry("context", Dtype::F32, context.shape(), || bytes_of(context))];
+        write_sealed(&context_path(&self.folder, key), &BTreeMap::new(), &entries)
+    }
+
+    /// Writes the index: these examples, in this order.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn finish(self, entries: Vec<CacheEntry>) -> Result<LatentCache, CacheError> {
         let path = self.folder.join(INDEX);
-        let json = serde_json::to_vec_pretty(&self.entries)
-            .map_err(|e| CacheError::Damaged { path: path.clone(), reason: e.to_string() })?;
-        write_whole(&path, &json).map_err(|source| CacheError::Io { path, source })?;
-        Ok(LatentCache { folder: self.folder, entries: self.entries })
+        let json = serde_json::to_vec_pretty(&entries).map_err(io::Error::from);
+        json.and_then(|json| write_whole(&path, &json)).map_err(CacheError::io(&path))?;
+        Ok(LatentCache { folder: self.folder, entries })
     }
 }
 
@@ -131,7 +162,7 @@ impl LatentCacheWriter {
 #[derive(Debug, Clone)]
 pub struct LatentCache {
     folder: PathBuf,
-    entries: Vec<Entry>,
+    entries: Vec<CacheEntry>,
 }
 
 impl LatentCache {
@@ -141,10 +172,15 @@ impl LatentCache {
     /// If the index is missing or broken.
     pub fn open(folder: &Path) -> Result<Self, CacheError> {
         let path = folder.join(INDEX);
-        let bytes = fs::read(&path).map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        let entries = serde_json::from_slice(&bytes)
-            .map_err(|e| CacheError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        let bytes = fs::read(&path).map_err(CacheError::io(&path))?;
+        let entries =
+            serde_json::from_slice(&bytes).map_err(|e| CacheError::damaged(&path)(e.to_string()))?;
         Ok(Self { folder: folder.to_owned(), entries })
+    }
+
+    /// The examples, in order.
+    pub fn entries(&self) -> &[CacheEntry] {
+        &self.entries
     }
 }
 
@@ -157,121 +193,128 @@ impl LatentSource for LatentCache {
 
     fn get(&self, index: usize) -> Result<LatentExample, CacheError> {
         let entry = &self.entries[index];
-        let example = TensorFile::read(example_path(&self.folder, index))?;
-        let context = TensorFile::read(context_path(&self.folder, entry.context))?;
-        let (latents, shape) = example.floats::<4>("latents")?;
-        let latents = Array4::from_shape_vec(shape, latents).map_err(|e| example.damaged(e))?;
-        let (values, shape) = example.bytes::<3>("keep")?;
-        let keep = values.into_iter().map(|value| value != 0).collect();
-        let keep: Array3<bool> = Array3::from_shape_vec(shape, keep).map_err(|e| example.damaged(e))?;
-        let keep = LatentMask::new(Mask::new(keep)).ok_or_else(|| example.damaged("every cell is kept"))?;
-        let (values, shape) = context.floats::<2>("context")?;
-        let values = Array2::from_shape_vec(shape, values).map_err(|e| context.damaged(e))?;
-        let rate = FrameRate::new(entry.fps).map_err(|e| example.damaged(e))?;
-        LatentExample::new(Stem::new(entry.stem.clone()), latents, keep, values, rate)
-            .map_err(|e| example.damaged(e))
+        let context_file = open_sealed(&context_path(&self.folder, &entry.context))?;
+        let context = read_context(&context_file).map_err(CacheError::damaged(context_file.path()))?;
+        let file = open_sealed(&example_path(&self.folder, &entry.example))?;
+        read_example(&file, &entry.stem, context).map_err(CacheError::damaged(file.path()))
     }
 }
 
-fn example_path(folder: &Path, index: usize) -> PathBuf {
-    folder.join(format!("example-{index:04}.safetensors"))
+fn read_context(file: &Sealed) -> Result<Array2<f32>, String> {
+    let (values, shape) = file.floats::<2>("context")?;
+    Array2::from_shape_vec(shape, values).map_err(|e| e.to_string())
 }
 
-fn context_path(folder: &Path, index: usize) -> PathBuf {
-    folder.join(format!("context-{index:04}.safetensors"))
+fn read_example(file: &Sealed, stem: &str, context: Array2<f32>) -> Result<LatentExample, String> {
+    let (values, shape) = file.floats::<4>("latents")?;
+    let latents = Array4::from_shape_vec(shape, values).map_err(|e| e.to_string())?;
+    let (values, shape) = file.bytes::<3>("keep", Dtype::U8)?;
+    let keep = values.iter().map(|value| *value != 0).collect();
+    let keep = Array3::from_shape_vec(shape, keep).map_err(|e| e.to_string())?;
+    let keep = LatentMask::new(Mask::new(keep)).ok_or("every cell is kept")?;
+    let rate = FrameRate::new(file.parsed("fps")?).map_err(|e| e.to_string())?;
+    LatentExample::new(Stem::new(stem), latents, keep, context, rate).map_err(|e| e.to_string())
 }
 
-fn bytes_of<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
-    values.flat_map(|value| value.to_le_bytes()).collect()
+fn example_path(folder: &Path, key: &Digest) -> PathBuf {
+    folder.join(format!("example-{key}.safetensors"))
 }
 
-type Named<'a> = (&'static str, Dtype, &'a [usize], &'a [u8]);
-
-fn write_tensors<const N: usize>(path: &Path, tensors: [Named<'_>; N]) -> Result<(), CacheError> {
-    let damaged = |e: safetensors::SafeTensorError| CacheError::Damaged {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    };
-    let mut views = HashMap::new();
-    for (name, dtype, shape, bytes) in tensors {
-        views.insert(name, TensorView::new(dtype, shape.to_vec(), bytes).map_err(damaged)?);
-    }
-    let bytes = safetensors::serialize(views, None).map_err(damaged)?;
-    write_whole(path, &bytes).map_err(|source| CacheError::Io { path: path.to_owned(), source })
+fn context_path(folder: &Path, key: &Digest) -> PathBuf {
+    folder.join(format!("context-{key}.safetensors"))
 }
 
-struct TensorFile {
-    path: PathBuf,
-    data: Vec<u8>,
+fn entry<'a>(name: &str, dtype: Dtype, shape: &[usize], bytes: impl Fn() -> Vec<u8> + 'a) -> Entry<'a> {
+    Entry { name: name.to_owned(), dtype, shape: shape.to_vec(), bytes: Box::new(bytes) }
 }
 
-impl TensorFile {
-    fn read(path: PathBuf) -> Result<Self, CacheError> {
-        let data = fs::read(&path).map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        Ok(Self { path, data })
-    }
+fn write_sealed(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    entries: &[Entry<'_>],
+) -> Result<(), CacheError> {
+    sealed::write(&RealDisk, path, metadata, entries).map_err(CacheError::io(path))
+}
 
-    fn damaged(&self, reason: impl ToString) -> CacheError {
-        CacheError::Damaged { path: self.path.clone(), reason: reason.to_string() }
-    }
-
-    fn bytes<const D: usize>(&self, name: &str) -> Result<(Vec<u8>, [usize; D]), CacheError> {
-        let file = SafeTensors::deserialize(&self.data).map_err(|e| self.damaged(e))?;
-        let view = file.tensor(name).map_err(|e| self.damaged(e))?;
-        let shape = view
-            .shape()
-            .try_into()
-            .map_err(|_| self.damaged(format!("`{name}` has shape {:?}", view.shape())))?;
-        Ok((view.data().to_vec(), shape))
-    }
-
-    fn floats<const D: usize>(&self, name: &str) -> Result<(Vec<f32>, [usize; D]), CacheError> {
-        let (bytes, shape) = self.bytes(name)?;
-        let (chunks, _) = bytes.as_chunks();
-        Ok((chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(), shape))
-    }
+fn open_sealed(path: &Path) -> Result<Sealed, CacheError> {
+    Sealed::read(path).map_err(|error| match error {
+        Unreadable::Io(source) => CacheError::io(path)(source),
+        Unreadable::Damaged(reason) => CacheError::damaged(path)(reason),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(dir: &Path) -> LatentCache {
-        let mut writer = LatentCacheWriter::create(dir).unwrap();
+    fn latents() -> Array4<f32> {
+        Array4::from_shape_fn([128, 2, 1, 2], |(c, f, _, w)| c as f32 + 0.1 * f as f32 - w as f32)
+    }
+
+    fn keep() -> LatentMask {
         let mut keep = Array3::from_elem([2, 1, 2], true);
         keep[[1, 0, 1]] = false;
-        let keep = LatentMask::new(Mask::new(keep)).unwrap();
-        let latents =
-            Array4::from_shape_fn([128, 2, 1, 2], |(c, f, _, w)| c as f32 + 0.1 * f as f32 - w as f32);
-        writer.add(&Stem::new("a"), &latents, &keep, 0, FrameRate::new(23.976).unwrap()).unwrap();
-        writer.finish(&[Array2::from_elem([4, 3], 0.25)]).unwrap()
+        LatentMask::new(Mask::new(keep)).unwrap()
+    }
+
+    fn written(dir: &Path) -> LatentCache {
+        let writer = LatentCacheWriter::open(dir).unwrap();
+        let (clip, prompt) = (Digest::of(b"clip"), Digest::of(b"prompt"));
+        writer.write_example(&clip, &latents(), &keep(), FrameRate::new(23.976).unwrap()).unwrap();
+        writer.write_context(&prompt, &Array2::from_elem([4, 3], 0.25)).unwrap();
+        // The same clip twice is encoded once.
+        let entry = |stem: &str| CacheEntry { stem: stem.to_owned(), example: clip, context: prompt };
+        writer.finish(vec![entry("a"), entry("b")]).unwrap()
     }
 
     #[test]
     fn what_is_written_reads_back() {
         let dir = tempfile::tempdir().unwrap();
         let cache = written(dir.path());
-        let again = LatentCache::open(dir.path()).unwrap().get(0).unwrap();
-        assert_eq!(again, cache.get(0).unwrap());
-        assert_eq!((again.rate().fps(), again.keep().generated()), (23.976, 0.25));
-        assert_eq!(again.latents()[[127, 1, 0, 0]], 127.1);
+        let again = LatentCache::open(dir.path()).unwrap();
+        assert_eq!(again.get(1).unwrap(), cache.get(1).unwrap());
+        assert_eq!((again.len(), again.entries()), (2, cache.entries()));
+        let example = again.get(0).unwrap();
+        assert_eq!((example.latents(), example.keep()), (&latents(), &keep()));
+        assert_eq!((example.stem().as_str(), example.rate().fps()), ("a", 23.976));
+        assert_eq!(example.context(), Array2::from_elem([4, 3], 0.25));
     }
 
     #[test]
-    fn a_truncated_file_is_an_error_that_names_it() {
+    fn files_are_found_again_by_what_they_were_made_from() {
+        let dir = tempfile::tempdir().unwrap();
+        written(dir.path());
+        fs::write(dir.path().join(".example-half.safetensors.part"), b"half").unwrap();
+        let writer = LatentCacheWriter::open(dir.path()).unwrap();
+        assert!(writer.has_example(&Digest::of(b"clip")) && writer.has_context(&Digest::of(b"prompt")));
+        assert!(!writer.has_example(&Digest::of(b"prompt")) && !writer.has_context(&Digest::of(b"clip")));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "what a killed write left is gone");
+    }
+
+    #[test]
+    fn a_damaged_file_is_missing_to_the_writer_and_an_error_that_names_it_to_the_reader() {
         let dir = tempfile::tempdir().unwrap();
         let cache = written(dir.path());
-        let path = example_path(dir.path(), 0);
-        let bytes = fs::read(&path).unwrap();
-        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        let Err(CacheError::Damaged { path: named, .. }) = cache.get(0) else { panic!("expected damage") };
-        assert_eq!(named, path);
+        let key = Digest::of(b"clip");
+        let path = example_path(dir.path(), &key);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 4;
+        for bytes in [&whole[..whole.len() - 1], &flipped] {
+            fs::write(&path, bytes).unwrap();
+            let Err(CacheError::Damaged { path: named, .. }) = cache.get(0) else { panic!("not noticed") };
+            assert_eq!(named, path);
+            let writer = LatentCacheWriter::open(dir.path()).unwrap();
+            assert!(!writer.has_example(&key));
+            writer.write_example(&key, &latents(), &keep(), FrameRate::DEFAULT).unwrap();
+            assert!(writer.has_example(&key) && cache.get(0).is_ok());
+        }
     }
 
     #[test]
     fn a_folder_without_an_index_is_no_cache() {
         let dir = tempfile::tempdir().unwrap();
-        LatentCacheWriter::create(dir.path()).unwrap();
+        LatentCacheWriter::open(dir.path()).unwrap();
         assert!(matches!(LatentCache::open(dir.path()), Err(CacheError::Io { .. })));
     }
 }

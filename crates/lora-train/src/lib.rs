@@ -4,6 +4,10 @@
 //! a test), a [`Transformer`](ltx_model::Transformer) and a [`TrainPlan`]; it yields [`TrainEvent`]s on the way and
 //! a [`TrainedLora`] at the end, which [`adapters::to_safetensors`] turns into the file that other tools read.
 //!
+//! A run that must not be lost is a [`Trainer`], which goes on from a [`TrainState`]; [`Snapshots`] keep its state on disk,
+//! each with a [`Fingerprint`] that says which run it is of. A run that goes on from a snapshot ends with the same bytes
+//! as one that was never interrupted.
+//!
 //! The maths is in [`maths`], an equation a function. Gradients come block by block ([`step`]), so that memory grows
 //! with one block and not with the depth. Every draw is a function of (seed, purpose, index) ([`random`]).
 //!
@@ -12,15 +16,30 @@
 
 pub mod adapters;
 mod cache;
+mod digest;
+mod error;
+mod event_file;
 mod files;
+mod fingerprint;
+mod losses;
 pub mod maths;
 pub mod optimizer;
 mod plan;
 pub mod random;
+mod sealed;
+mod snapshot;
+mod state;
 pub mod step;
 mod train;
 
-pub use cache::{CacheError, LatentCache, LatentCacheWriter};
-pub use files::{write_whole, write_whole_with};
+pub use cache::{CacheEntry, CacheError, LatentCache, LatentCacheWriter};
+pub use digest::{Digest, DigestBuilder};
+pub use error::TrainError;
+pub use event_file::EventFile;
+pub use files::{Disk, RealDisk, write_whole, write_whole_with};
+pub use fingerprint::{Difference, Fingerprint};
+pub use losses::Losses;
 pub use plan::TrainPlan;
-pub use train::{StepReport, TrainError, TrainEvent, TrainedLora, fixed_loss, train};
+pub use snapshot::{DamagedSnapshot, Latest, Snapshot, SnapshotError, Snapshots};
+pub use state::TrainState;
+pub use train::{Evaluation, Keep, Observe, Pace, StepReport, TrainEvent, TrainedLora, Trainer, train};

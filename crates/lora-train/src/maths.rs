@@ -101,6 +101,12 @@ impl SigmaSampler {
     }
 }
 
+/// The quarter of noise levels that `sigma` is in, 0 to 3: left-closed, and values outside [0, 1] in the nearest.
+pub fn sigma_quarter(sigma: f32) -> usize {
+    // The cast saturates below.
+    ((sigma * 4.0) as usize).min(3)
+}
+
 /// The logistic of a shifted normal, stretched so that its 0.5th and 99.9th percentiles become 0 and 1, reflected
 /// at `eps`, clamped to [0, 1].
 fn stretched_logit_normal(mu: f64, std: f64, eps: f64, z: f64) -> f64 {
@@ -268,6 +274,12 @@ mod tests {
         close(sigma_shift(1024), 0.95);
         close(sigma_shift(4096), 2.05);
         assert!(sigma_shift(14_040) > 5.6);
+    }
+
+    #[test]
+    fn quarters_are_left_closed_and_take_what_is_outside() {
+        let of = [-0.1, 0.0, 0.249_999, 0.25, 0.499_999, 0.5, 0.75, 0.999_999, 1.0, 1.5].map(sigma_quarter);
+        assert_eq!(of, [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]);
     }
 
     #[test]

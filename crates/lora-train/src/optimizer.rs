@@ -8,9 +8,9 @@ use crate::maths::{self, AdamW, Moments};
 /// The optimiser: moments of `A` and `B` of every module, and how many updates were made.
 #[derive(Debug, Clone)]
 pub struct Optimizer {
-    adamw: AdamW,
-    moments: Vec<[Moments; 2]>,
-    updates: i32,
+    pub(crate) adamw: AdamW,
+    pub(crate) moments: Vec<[Moments; 2]>,
+    pub(crate) updates: i32,
 }
 
 impl Optimizer {
@@ -19,6 +19,16 @@ impl Optimizer {
         let zero = |p: &Tensor<2>| Moments { m: p.zeros_like(), s: p.zeros_like() };
         let moments = lora.modules().map(|(_, pair)| [zero(&pair.lora_a), zero(&pair.lora_b)]).collect();
         Self { adamw, moments, updates: 0 }
+    }
+
+    /// The moments of `A` and `B` of every module, in the order of [`TransformerLora::modules`].
+    pub fn moments(&self) -> &[[Moments; 2]] {
+        &self.moments
+    }
+
+    /// Updates made.
+    pub fn updates(&self) -> i32 {
+        self.updates
     }
 
     /// One update of every adapter with `gradients`, in the order of [`TransformerLora::modules`].

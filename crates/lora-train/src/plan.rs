@@ -25,6 +25,8 @@ pub struct TrainPlan {
     pub sampler: SigmaSampler,
     /// Every draw is a function of it.
     pub seed: u64,
+    /// Examples that are kept out of training, drawn by the seed; their loss tells learning from memorising.
+    pub holdout_examples: usize,
 }
 
 impl Default for TrainPlan {
@@ -41,6 +43,7 @@ impl Default for TrainPlan {
             weight_decay: 0.01,
             sampler: SigmaSampler::default(),
             seed: 42,
+            holdout_examples: 0,
         }
     }
 }
@@ -49,5 +52,34 @@ impl TrainPlan {
     /// The optimiser's numbers.
     pub fn adamw(&self) -> AdamW {
         AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: self.weight_decay }
+    }
+
+    /// Every number with its name: what a run that goes on must agree in.
+    pub(crate) fn parts(&self) -> [(&'static str, String); 10] {
+        // Field by field, so that one that is added cannot be forgotten.
+        let Self {
+            steps,
+            rank,
+            learning_rate,
+            scheduler,
+            accumulation,
+            max_grad_norm,
+            weight_decay,
+            sampler,
+            seed,
+            holdout_examples,
+        } = self;
+        [
+            ("steps", steps.to_string()),
+            ("rank", rank.to_string()),
+            ("learning_rate", learning_rate.to_string()),
+            ("scheduler", format!("{scheduler:?}")),
+            ("accumulation", accumulation.to_string()),
+            ("max_grad_norm", max_grad_norm.to_string()),
+            ("weight_decay", weight_decay.to_string()),
+            ("timestep_sampler", format!("{sampler:?}")),
+            ("seed", seed.to_string()),
+            ("holdout_examples", holdout_examples.to_string()),
+        ]
     }
 }

@@ -21,6 +21,8 @@ pub enum Purpose {
     Step,
     /// Sigma and noise of the fixed draws.
     Fixed,
+    /// Which examples are kept out of training.
+    HoldOut,
 }
 
 /// One sequence of draws.

@@ -124,6 +124,17 @@ fn exactly_half_of_a_cell_is_regenerated() {
 }
 
 #[test]
+fn a_stretched_pixel_of_exactly_half_is_white() {
+    // Every other column, at half the width.
+    let stripes = image::GrayImage::from_fn(64, 32, |x, _| image::Luma([if x % 2 == 0 { 255 } else { 0 }]));
+    let plan = plan(size(32, 32), size(32, 32), first());
+    let file = encoded(stripes, image::ImageFormat::Png);
+    let fitted = RULE.image(&file, &ImageLimits::default(), &plan).unwrap();
+    // At the edges there is less of one column than of the other.
+    assert!(fitted.pixels.values().indexed_iter().all(|((_, _, x), white)| *white || x == 31));
+}
+
+#[test]
 fn transparency_is_dropped() {
     let clear = image::RgbaImage::from_pixel(4, 4, image::Rgba([255, 255, 255, 0]));
     let file = encoded(clear, image::ImageFormat::Png);

@@ -1,0 +1,7 @@
+//! Training on an in-memory source, with the tiny model.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
+
+mod evaluation;
+mod resume;
+mod source;
+mod training;

@@ -120,14 +120,21 @@ pub(crate) fn schema<T: Table>() -> Value {
     json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
 }
 
+/// Letters of an unknown name that are looked at and told: an answer does not repeat an upload.
+const LONGEST_NAME: usize = 64;
+
 fn unknown<T: Table, Beside: Table>(name: &str) -> Detail {
+    let name = &match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
+    };
     let nearest = nearest(name, T::NAMES.iter().chain(Beside::NAMES)).unwrap_or_default();
     let msg = if nearest == name {
         format!("a {}, not a {}", Beside::WHAT, T::WHAT)
     } else {
         format!("unknown {}, the nearest known name is `{nearest}`", T::WHAT)
     };
-    Detail::new("extra_forbidden", "unknown-field", msg).with("nearest", nearest).within(name)
+    Detail::new("extra_forbidden", "unknown-field", msg).with("nearest", nearest).within(name.as_str())
 }
 
 /// The name most like `asked`: one that contains it as a whole, or shares the most letters in order.
@@ -143,10 +150,18 @@ fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a &'static str>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{options::OptionFields, request::Fields};
+
+    #[test]
+    fn an_unknown_name_is_not_repeated_at_length() {
+        let told = |name: &str| unknown::<Fields, OptionFields>(name).loc;
+        assert_eq!(told(&"é".repeat(64)), ["é".repeat(64).as_str().into()]);
+        assert_eq!(told(&"é".repeat(9000)), [format!("{}...", "é".repeat(64)).as_str().into()]);
+    }
 
     #[test]
     fn the_nearest_name_is_the_one_that_was_meant() {
-        let names = crate::request::Fields::NAMES;
+        let names = Fields::NAMES;
         let meant = [
             ("rnak", "rank"),
             ("steps", "number_of_steps"),

@@ -1,3 +1,5 @@
-//! End-to-end tests, and the golden table: [`golden::Table`] compares this workspace with numbers of the reference.
+//! End-to-end tests; the golden table, where [`golden::Table`] compares this workspace with numbers of the reference;
+//! and mutation runs, where [`fuzz::run`] gives spoilt inputs to the parts of the product that read them.
 
+pub mod fuzz;
 pub mod golden;

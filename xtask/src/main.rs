@@ -1,10 +1,11 @@
-//! Chores of this workspace: set-up, train, test, tidy, golden. `cargo xtask` alone lists them.
+//! Chores of this workspace: set-up, train, test, tidy, golden, fuzz. `cargo xtask` alone lists them.
 //!
 //! This crate depends on nothing, so that it builds where FFmpeg is missing and can install it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
 
 mod command;
 mod files;
+mod fuzz;
 mod layers;
 mod probe;
 mod setup;
@@ -26,6 +27,7 @@ cargo xtask CHORE
   test                   set-up, then everything that CI runs
   tidy                   check the layers of the crates and the files of the tree
   golden [DIR] [--json]  compare with golden numbers; DIR is tests/golden of the workspace unless given
+  fuzz [--minutes N]     spoilt archives, images, videos and requests against a judge; `fuzz --help` lists more options
   help                   this list";
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn chore(args: &[OsString]) -> Result<(), Failure> {
         "test" => steps::test()?,
         "tidy" => tidy::tidy()?,
         "golden" => golden(rest)?,
+        "fuzz" => fuzz::fuzz(rest)?,
         other => return Err(Failure::usage(format!("there is no chore `{other}`\n\n{HELP}"))),
     }
     Ok(())
@@ -65,8 +68,8 @@ fn train(args: &[OsString]) -> Result<(), Failure> {
 
 fn golden(args: &[OsString]) -> Result<(), Failure> {
     setup::setup()?;
-    command::run(steps::build_golden())?;
-    let mut command = steps::golden()?;
+    command::run(steps::build("golden"))?;
+    let mut command = steps::built("golden")?;
     if args.iter().all(|arg| arg.to_string_lossy().starts_with('-')) {
         command.arg(steps::default_golden());
     }

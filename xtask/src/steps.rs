@@ -46,23 +46,27 @@ fn clippy() -> Command {
     in_root(&["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])
 }
 
-/// Builds the golden table as a part of the workspace. Its package alone would take other features than the
-/// workspace's, and compile burn once more.
-pub(crate) fn build_golden() -> Command {
-    in_root(&["build", "--workspace", "--release", "--bin", "golden"])
+/// Builds a program of the package `tests` as a part of the workspace. Its package alone would take other features
+/// than the workspace's, and compile burn once more.
+pub(crate) fn build(program: &str) -> Command {
+    in_root(&["build", "--workspace", "--release", "--bin", program])
 }
 
-/// The golden table, ready for its arguments: what [`build_golden`], or a build of all tests, made.
-pub(crate) fn golden() -> Result<Command, Failure> {
+/// A program, ready for its arguments: what [`build`], or a build of all tests, made.
+pub(crate) fn built(program: &str) -> Result<Command, Failure> {
+    Ok(Command::new(target()?.join("release").join(program)))
+}
+
+/// The target folder.
+pub(crate) fn target() -> Result<PathBuf, Failure> {
     let own = env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
-    // This program lies in `debug` or `release` of the target folder.
-    let target = own.ancestors().nth(2).unwrap_or(Path::new("target"));
-    Ok(Command::new(target.join("release").join("golden")))
+    // This program lies in `debug` or `release` of it.
+    Ok(own.ancestors().nth(2).unwrap_or(Path::new("target")).to_owned())
 }
 
 /// The table of the numbers that ship with the tree.
 fn shipped_golden() -> Result<Command, Failure> {
-    let mut command = golden()?;
+    let mut command = built("golden")?;
     command.arg(default_golden());
     Ok(command)
 }

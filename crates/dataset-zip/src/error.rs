@@ -12,7 +12,8 @@ use crate::EntryName;
 pub enum ArchiveError {
     /// A clip without a mask.
     #[error(
-        "clip `{entry}` has no mask: expected a file named `{clip}_mask` with an image's or a video's extension"
+        "clip `{entry}` has no mask: expected a file named `{}_mask` with an image's or a video's extension",
+        shown(clip)
     )]
     MissingMask {
         /// The clip's name.
@@ -21,7 +22,10 @@ pub enum ArchiveError {
         entry: EntryName,
     },
     /// Two clips, two masks or two captions of one name.
-    #[error("`{first}` and `{second}` share the name `{stem}`: names must be unique across the archive")]
+    #[error(
+        "`{first}` and `{second}` share the name `{}`: names must be unique across the archive",
+        shown(stem)
+    )]
     DuplicateName {
         /// The name of the clip that both belong to.
         stem: Stem,
@@ -141,6 +145,11 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// A name that is cut like those of entries: the archive may give one of any length.
+fn shown(stem: &Stem) -> EntryName {
+    EntryName::new(stem.as_str())
 }
 
 impl Blame for ArchiveError {

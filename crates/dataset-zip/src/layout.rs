@@ -62,8 +62,9 @@ fn place<R: Read + Seek>(
 ) -> Result<Place, ArchiveError> {
     let name = EntryName::new(String::from_utf8_lossy(raw_name));
     let entry = directory.entry(index).map_err(|error| corrupt(&name, error))?;
-    let start = entry.header_start();
     let outside = || corrupt(&name, "its data lies outside the archive");
+    // Checked before seeking: a file refuses an offset beyond 2^63, and that is no failure of the machine.
+    let start = Some(entry.header_start()).filter(|start| *start < data_end).ok_or_else(outside)?;
     let header = read_header(archive, start, raw_name.len()).map_err(|error| match error.kind() {
         ErrorKind::UnexpectedEof => outside(),
         _ => cannot_read(error),

@@ -1,5 +1,7 @@
 //! One archive per way to be wrong.
 
+use std::io::Write;
+
 use dataset_zip::Limits;
 use tensor_batch::Blame;
 
@@ -67,6 +69,19 @@ fn data_that_is_not_what_the_directory_says_is_told() {
         kinds_with(Entry { offset: Some(u32::MAX - 1), ..Entry::new("b.txt", b"x") }),
         ["corrupt-entry"]
     );
+}
+
+#[test]
+fn an_offset_that_no_file_can_have_is_told() {
+    for offset in [u64::from(u32::MAX), i64::MAX as u64, 1 << 63] {
+        let extra = [&[1, 0, 8, 0][..], &offset.to_le_bytes()].concat();
+        let far = Entry { offset: Some(u32::MAX), extra, ..Entry::new("b.txt", b"x") };
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&raw_zip::zip(&[pair(), vec![far]].concat())).unwrap();
+        // A file, because one in memory takes any offset.
+        let rejected = dataset_zip::open(file, &Limits::default()).unwrap_err();
+        assert_eq!(rejected.faults().map(Blame::kind).collect::<Vec<_>>(), ["corrupt-entry"], "{offset}");
+    }
 }
 
 #[test]
@@ -162,6 +177,18 @@ fn faults_inside_members_come_in_one_answer_too() {
         Entry::new("a.txt", b"\xff"),
     ]);
     assert_eq!(kinds(archive), ["corrupt-entry", "corrupt-entry", "bad-caption"]);
+}
+
+#[test]
+fn a_name_cannot_flood_a_message() {
+    let long = "x".repeat(60_000);
+    let twins = [".mp4", ".mov"].map(|extension| Entry::new(&format!("{long}{extension}"), b"x"));
+    let dir = tempfile::tempdir().unwrap();
+    let rejected = unpack(raw_zip::zip(&twins), &Limits::default(), dir.path()).unwrap_err();
+    let told: Vec<_> = rejected.faults().map(|fault| (fault.kind(), fault.to_string().len())).collect();
+    let kinds = ["bad-entry-name", "bad-entry-name", "duplicate-name", "missing-mask"];
+    assert_eq!(told.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), kinds);
+    assert!(told.iter().all(|(_, bytes)| *bytes < 1000), "{told:?}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(crate) struct Entry {
     pub(crate) mode: u32,
     /// The offset of the header, where that is to be a lie.
     pub(crate) offset: Option<u32>,
+    /// Extra fields in the directory.
+    pub(crate) extra: Vec<u8>,
 }
 
 impl Entry {
@@ -29,6 +31,7 @@ impl Entry {
             inflated: data.len() as u32,
             mode: 0o100_644,
             offset: None,
+            extra: Vec::new(),
         }
     }
 }
@@ -41,16 +44,16 @@ pub(crate) fn zip(entries: &[Entry]) -> Vec<u8> {
         let offset = entry.offset.unwrap_or(archive.len() as u32);
         let local_name = entry.local_name.as_ref().unwrap_or(&entry.name);
         archive.extend(b"PK\x03\x04");
-        archive.extend(shared_fields(entry, local_name));
+        archive.extend(shared_fields(entry, local_name, &[]));
         archive.extend(local_name);
         archive.extend(&entry.data);
         directory.extend(b"PK\x01\x02");
         directory.extend([20, 3]);
-        directory.extend(shared_fields(entry, &entry.name));
+        directory.extend(shared_fields(entry, &entry.name, &entry.extra));
         directory.extend([0; 6]);
         directory.extend((entry.mode << 16).to_le_bytes());
         directory.extend(offset.to_le_bytes());
-        directory.extend(&entry.name);
+        directory.extend([entry.name.as_slice(), &entry.extra].concat());
     }
     let offset = archive.len() as u32;
     archive.extend(&directory);
@@ -58,13 +61,13 @@ pub(crate) fn zip(entries: &[Entry]) -> Vec<u8> {
     archive
 }
 
-fn shared_fields(entry: &Entry, name: &[u8]) -> Vec<u8> {
+fn shared_fields(entry: &Entry, name: &[u8], extra: &[u8]) -> Vec<u8> {
     let words = |words: &[u16]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
     let mut fields = words(&[20, entry.flags, entry.method, 0, 0x21]);
     for number in [entry.crc, entry.data.len() as u32, entry.inflated] {
         fields.extend(number.to_le_bytes());
     }
-    fields.extend(words(&[name.len() as u16, 0]));
+    fields.extend(words(&[name.len() as u16, extra.len() as u16]));
     fields
 }
 

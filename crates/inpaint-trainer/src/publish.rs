@@ -97,11 +97,40 @@ impl Publication<'_> {
                 "mask_convention": "white = regenerate",
             },
             "options": self.options.to_json(),
-            "request": request.to_json(),
+            "request": without_secrets(request),
         })
     }
 }
 
+/// The request as it came, but for what a URL may keep secret: this file goes where the LoRA goes.
+fn without_secrets(request: &TrainRequest) -> Value {
+    let mut json = request.to_json();
+    json["training_data_url"] = json!(request.training_data_url().to_string());
+    for (index, sample) in request.validation().iter().enumerate() {
+        json["validation"][index]["video_url"] = json!(sample.video_url.to_string());
+        json["validation"][index]["mask_url"] = json!(sample.mask_url.to_string());
+    }
+    json
+}
+
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     write_whole(path, bytes).map_err(RunError::io(Stage::Publish, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_url_keeps_secret_is_not_published() {
+        let secret = |name: &str| format!("https://user:word@host/{name}?signature=key");
+        let sample = json!({"prompt": "a", "video_url": secret("a.mp4"), "mask_url": secret("a.png")});
+        let request = json!({"training_data_url": secret("a.zip"), "rank": 8, "validation": [sample]});
+        let published = without_secrets(&TrainRequest::from_json(&request).unwrap());
+        assert_eq!((&published["rank"], &published["validation"][0]["prompt"]), (&json!(8), &json!("a")));
+        let text = published.to_string();
+        for name in ["a.zip", "a.mp4", "a.png"] {
+            assert!(text.contains(&format!("https://host/{name}\"")), "{text}");
+        }
+    }
 }

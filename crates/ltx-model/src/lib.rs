@@ -11,6 +11,7 @@
 mod attention;
 mod checkpoint;
 mod config;
+mod cpu;
 mod error;
 mod gated_attention;
 mod host;

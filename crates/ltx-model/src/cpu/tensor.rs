@@ -1,0 +1,44 @@
+//! Between the backend's tensors and slices.
+
+use burn::{
+    backend::{
+        DispatchDevice, TensorMetadata,
+        flex::{FlexTensor, Layout},
+    },
+    tensor::{Bytes, DType, Device, Shape},
+};
+
+/// Whether tensors of `device`, with or without gradients, are the CPU backend's.
+pub(crate) fn on_cpu(device: &Device) -> bool {
+    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Whether the kernels can take all of these: float32, and no axis runs backwards.
+pub(crate) fn all_plain(tensors: &[&FlexTensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && tensor.layout().has_positive_strides())
+}
+
+/// The values of a tensor that lies row after row.
+pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
+    let (start, count) = (tensor.layout().start_offset(), tensor.layout().num_elements());
+    &tensor.storage::<f32>()[start..start + count]
+}
+
+/// A tensor of `values`, row after row.
+pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(Shape::from(shape)), DType::F32)
+}
+
+/// A tensor of `[B, T, H, d]` values, seen as `[B, H, T, d]`.
+pub(crate) fn heads_of_tokens(values: Vec<f32>, [batch, heads, tokens, width]: [usize; 4]) -> FlexTensor {
+    let layout = Layout::contiguous(Shape::from([batch, tokens, heads, width])).transpose(1, 2);
+    FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
+}
+
+/// The lengths of a tensor's axes.
+///
+/// # Panics
+/// If it has another number of axes.
+pub(crate) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+    tensor.shape().dims()
+}

@@ -3,6 +3,7 @@
 //! This crate depends on nothing, so that it builds where FFmpeg is missing and can install it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
 
+mod bench;
 mod command;
 mod files;
 mod fuzz;
@@ -27,6 +28,7 @@ cargo xtask CHORE
   test                   set-up, then everything that CI runs
   tidy                   check the layers of the crates and the files of the tree
   golden [DIR] [--json]  compare with golden numbers; DIR is tests/golden of the workspace unless given
+  bench step             our training step and PyTorch's, by turns: time, peak memory, numbers
   fuzz [--minutes N]     spoilt archives, images, videos and requests against a judge; `fuzz --help` lists more options
   help                   this list";
 
@@ -53,6 +55,7 @@ fn chore(args: &[OsString]) -> Result<(), Failure> {
         "test" => steps::test()?,
         "tidy" => tidy::tidy()?,
         "golden" => golden(rest)?,
+        "bench" => bench(rest)?,
         "fuzz" => fuzz::fuzz(rest)?,
         other => return Err(Failure::usage(format!("there is no chore `{other}`\n\n{HELP}"))),
     }
@@ -64,6 +67,13 @@ fn train(args: &[OsString]) -> Result<(), Failure> {
     let mut command = cargo_run("inpaint-cli", "inpaint");
     command.arg("train").args(args);
     replace(command)
+}
+
+fn bench(args: &[OsString]) -> Result<(), Failure> {
+    match args {
+        [subject] if subject == "step" => bench::step(),
+        _ => Err(Failure::usage(format!("a bench is `step`\n\n{HELP}"))),
+    }
 }
 
 fn golden(args: &[OsString]) -> Result<(), Failure> {

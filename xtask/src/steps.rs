@@ -52,6 +52,12 @@ pub(crate) fn build(program: &str) -> Command {
     in_root(&["build", "--workspace", "--release", "--bin", program])
 }
 
+/// Our side of the bench of a training step, built.
+pub(crate) fn build_step() -> Result<PathBuf, Failure> {
+    run(build("step"))?;
+    Ok(target()?.join("release").join("step"))
+}
+
 /// A program, ready for its arguments: what [`build`], or a build of all tests, made.
 pub(crate) fn built(program: &str) -> Result<Command, Failure> {
     Ok(Command::new(target()?.join("release").join(program)))

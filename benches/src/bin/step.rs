@@ -1,70 +1,186 @@
-//! A training step, block by block, against the same step over one whole graph: time by turns, in one run.
+//! A training step: its time and memory, for `cargo xtask bench step`, which runs it by turns with PyTorch's.
 //!
-//! `cargo run --release -p benches --bin step [CHECKPOINT]`; without one, the tiny model.
+//! ```text
+//! step prepare FOLDER LAYERS TOKENS   model and case of noise, as files
+//! step serve FOLDER LAYERS TOKENS     a step for every line read; at the end the peak memory
+//! step check FOLDER LAYERS TOKENS     loss and gradients against those of another program
+//! step memory FOLDER LAYERS TOKENS    the peak memory of a step, predicted and measured
+//! step soak                           1,000 steps of the tiny model, and the memory held on the way
+//! ```
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::{env, error::Error, path::Path, time::Instant};
-
-use burn::tensor::{Device, Distribution, Tensor};
-use lora_train::{
-    adapters, maths,
-    step::{self, Batch},
+use std::{
+    env,
+    io::{self, BufRead, Write},
+    path::{Path, PathBuf},
+    time::Instant,
 };
-use ltx_model::{Checkpoint, Positions, Rope, Transformer, TransformerLora};
-use tensor_batch::{FrameRate, LatentGrid, Rank};
 
-const ROUNDS: usize = 5;
+use benches::{
+    case::{self, Case, Result},
+    process,
+};
+use burn::tensor::Device;
+use lora_train::{
+    TrainPlan,
+    memory::StepSize,
+    optimizer::{self, Optimizer},
+    step,
+};
+use ltx_model::{Transformer, to_host};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/tiny/tiny-ltx-2.3.safetensors");
-    let path = env::args_os().nth(1).map_or(tiny, Into::into);
-    let device = Device::flex();
-    let model = Transformer::load(&Checkpoint::open(&path)?, &device)?;
-    let lora = adapters::init(model.config(), Rank::R32, 1, &device);
-    println!("{:>6} {:>14} {:>14} {:>7}", "tokens", "by block (s)", "whole (s)", "ratio");
-    for side in [8, 16] {
-        let batch = batch(&model, LatentGrid { frames: 4, height: side, width: side })?;
-        let (mut by_block, mut whole) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..ROUNDS {
-            by_block = by_block.min(seconds(|| drop(step::gradients(&model, &lora, &batch))));
-            whole = whole.min(seconds(|| whole_graph(&model, &lora, &batch)));
-        }
-        println!("{:>6} {by_block:>14.4} {whole:>14.4} {:>7.2}", batch.kept.len(), by_block / whole);
+fn main() -> Result<()> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["prepare", folder, layers, tokens] => Files::new(folder, layers, tokens)?.prepare(),
+        ["serve", folder, layers, tokens] => Files::new(folder, layers, tokens)?.serve(),
+        ["check", folder, layers, tokens] => Files::new(folder, layers, tokens)?.check(),
+        ["memory", folder, layers, tokens] => Files::new(folder, layers, tokens)?.memory(),
+        ["soak"] => soak(),
+        _ => Err("see the head of benches/src/bin/step.rs".into()),
     }
+}
+
+/// A size, and where its files are.
+struct Files {
+    folder: PathBuf,
+    layers: usize,
+    tokens: usize,
+}
+
+impl Files {
+    fn new(folder: &str, layers: &str, tokens: &str) -> Result<Self> {
+        Ok(Self { folder: folder.into(), layers: layers.parse()?, tokens: tokens.parse()? })
+    }
+
+    fn model(&self) -> PathBuf {
+        self.folder.join(format!("model-{}.safetensors", self.layers))
+    }
+
+    fn at(&self, what: &str) -> PathBuf {
+        self.folder.join(format!("{what}-{}-{}.safetensors", self.layers, self.tokens))
+    }
+
+    fn prepare(&self) -> Result<()> {
+        let config = case::config(self.layers);
+        if !self.model().exists() {
+            case::write_model(&self.model(), &config)?;
+        }
+        Case::new(&config, self.tokens, &Device::flex())?.write(&self.at("case"))
+    }
+
+    fn load(&self) -> Result<(Transformer, Case)> {
+        let model = case::model(&self.model(), &Device::flex())?;
+        let case = Case::new(model.config(), self.tokens, model.device())?;
+        Ok((model, case))
+    }
+
+    /// One step a line, answered with its seconds; then the peak memory in bytes.
+    fn serve(&self) -> Result<()> {
+        let (model, case) = self.load()?;
+        let mut run = Run::new(&model, case);
+        for line in io::stdin().lock().lines() {
+            line?;
+            let start = Instant::now();
+            run.step();
+            println!("{}", start.elapsed().as_secs_f64());
+            io::stdout().flush()?;
+        }
+        println!("{}", process::peak());
+        Ok(())
+    }
+
+    /// The peak of three steps, which keep the graphs of all blocks or of none, against what was predicted.
+    fn memory(&self) -> Result<()> {
+        let (model, case) = self.load()?;
+        let size = StepSize::of(model.config(), &case.lora, &case.batch);
+        let mut run = Run::new(&model, case);
+        for (name, kept_bytes) in [("recomputed", 0), ("kept", step::KEPT_BYTES)] {
+            run.kept_bytes = kept_bytes;
+            process::reset_peak();
+            (0..3).for_each(|_| run.step());
+            let (measured, predicted) = (process::peak(), size.memory(kept_bytes).total());
+            let ratio = predicted as f64 / measured as f64;
+            println!(
+                "{:>3} layers {:>5} tokens {name:<10} predicted {:>6} MiB, measured {:>6} MiB, ratio {ratio:.2}",
+                self.layers,
+                self.tokens,
+                predicted >> 20,
+                measured >> 20,
+            );
+        }
+        Ok(())
+    }
+
+    /// How far loss and gradients are from those in `gradients-*.safetensors`, relative to their size.
+    fn check(&self) -> Result<()> {
+        let (model, case) = self.load()?;
+        let found = step::gradients(&model, &case.lora, &case.batch);
+        let right = case::read(&self.at("gradients"))?;
+        let missing = |key: &str| format!("the other program gave no {key}");
+        let loss = right.get("loss").ok_or_else(|| missing("loss"))?;
+        println!("loss: {} here, {} there, off by {:.1e}", found.loss[0], loss[0], off(&found.loss, loss));
+        let mut worst = 0.0f64;
+        for ((module, _), gradients) in case.lora.modules().zip(&found.gradients) {
+            for (factor, gradient) in ["lora_A", "lora_B"].iter().zip(gradients) {
+                let key = format!("{module}.{factor}");
+                let right = right.get(&key).ok_or_else(|| missing(&key))?;
+                worst = worst.max(off(&to_host(gradient.clone()).0, right));
+            }
+        }
+        println!("gradients of {} factors: off by {worst:.1e} at most", 2 * found.gradients.len());
+        if worst.max(off(&found.loss, loss)) > 1e-4 { Err("more than 1e-4 apart".into()) } else { Ok(()) }
+    }
+}
+
+/// The distance of two vectors, relative to the length of the second.
+fn off(found: &[f32], right: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x).powi(2);
+    let apart: f64 = found.iter().zip(right).map(|(a, b)| square(a - b)).sum();
+    (apart / right.iter().map(|x| square(*x)).sum::<f64>()).sqrt()
+}
+
+/// Training on one batch.
+struct Run<'a> {
+    model: &'a Transformer,
+    case: Case,
+    optimizer: Optimizer,
+    kept_bytes: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(model: &'a Transformer, case: Case) -> Self {
+        let optimizer = Optimizer::new(TrainPlan::default().adamw(), &case.lora);
+        Self { model, case, optimizer, kept_bytes: step::KEPT_BYTES }
+    }
+
+    /// A whole step: noising, gradients, clipping, update.
+    fn step(&mut self) {
+        let gradients =
+            step::gradients_within(self.model, &self.case.lora, &self.case.batch, self.kept_bytes);
+        let gradients = gradients.gradients;
+        let norm = optimizer::global_norm(&gradients);
+        let gradients = optimizer::clip(gradients, norm, 1.0);
+        self.optimizer.update(&mut self.case.lora, &gradients, 2e-4);
+    }
+}
+
+/// Steps of the tiny model, and what the process holds every hundred of them.
+fn soak() -> Result<()> {
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/tiny/tiny-ltx-2.3.safetensors");
+    let model = case::model(&tiny, &Device::flex())?;
+    let mut run = Run::new(&model, Case::new(model.config(), 32, model.device())?);
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        (0..100).for_each(|_| run.step());
+        held.push(process::resident());
+    }
+    let mib: Vec<String> =
+        held.iter().map(|bytes| format!("{:.1}", *bytes as f64 / f64::from(1 << 20))).collect();
+    println!("1,000 steps of the tiny model hold, every hundred, MiB: {}", mib.join(" "));
+    // The allocator settles within the first hundred steps.
+    let growth = held[9] as f64 / held[0] as f64;
+    println!("ratio soak-memory {growth:.3} (after 1,000 steps / after 100)");
     Ok(())
-}
-
-fn seconds(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64()
-}
-
-/// Noise for latents, half of the tokens kept.
-fn batch(model: &Transformer, grid: LatentGrid) -> Result<Batch, Box<dyn Error>> {
-    let (device, config) = (model.device(), model.config());
-    let random = |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), device);
-    Ok(Batch {
-        clean: random([1, grid.tokens(), config.in_channels]),
-        noise: random([1, grid.tokens(), config.in_channels]),
-        kept: (0..grid.tokens()).map(|token| token % 2 == 0).collect(),
-        sigma: vec![0.5],
-        context: random([1, 128, config.cross_attention_dim]),
-        rope: Rope::new(&Positions::of(grid, FrameRate::new(24.0)?), config, device),
-    })
-}
-
-/// The same gradients with every block in one graph.
-fn whole_graph(model: &Transformer, lora: &TransformerLora, batch: &Batch) {
-    let noised = batch.noised();
-    let tracked =
-        TransformerLora { transformer_blocks: lora.transformer_blocks.iter().map(|b| b.tracked()).collect() };
-    let velocity = model.forward(&step::input(batch, &noised), Some(&tracked), &[]);
-    let graph = maths::masked_mse(velocity, noised.target.clone(), &noised.kept).mean().backward();
-    drop(
-        tracked
-            .modules()
-            .map(|(_, pair)| (pair.lora_a.grad(&graph), pair.lora_b.grad(&graph)))
-            .collect::<Vec<_>>(),
-    );
 }

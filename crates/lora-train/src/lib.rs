@@ -23,6 +23,7 @@ mod files;
 mod fingerprint;
 mod losses;
 pub mod maths;
+pub mod memory;
 pub mod optimizer;
 mod plan;
 pub mod random;

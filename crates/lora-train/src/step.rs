@@ -1,14 +1,16 @@
-//! Loss and gradients of one batch, block by block: memory grows with one block and not with the depth.
+//! Loss and gradients of one batch, block by block: beyond a budget, memory grows with a block's input and not with
+//! all that was computed inside it.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ltx_model::{
-    BlockLora, Conditions, LoraPair, Positions, Rope, TokenTimesteps, Transformer, TransformerInput,
-    TransformerLora, to_host,
+    Block, BlockLora, Conditions, LoraPair, Positions, Rope, TokenTimesteps, Transformer, TransformerInput,
+    TransformerLora, to_host, vector_jacobian,
 };
 use tensor_batch::LatentExample;
 
 use crate::{
     maths::{self, SigmaSampler},
+    memory::StepSize,
     random::Draws,
 };
 
@@ -108,32 +110,72 @@ pub fn predict(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> (T
     (prediction, loss)
 }
 
+/// Bytes of the forward pass that [`gradients`] keeps rather than computing them twice: a small model trains as fast as
+/// it can, and a large one in little memory.
+pub const KEPT_BYTES: u64 = 1 << 30;
+
+/// Loss and gradients of one batch, keeping [`KEPT_BYTES`] of the forward pass.
+pub fn gradients(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> StepGradients {
+    gradients_within(model, lora, batch, KEPT_BYTES)
+}
+
 /// Loss and gradients of one batch.
 ///
-/// The forward pass keeps no graph, only the input of every block; the backward pass runs each block once more and
-/// differentiates it alone.
-pub fn gradients(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> StepGradients {
+/// The last blocks keep the graph of their forward pass, as many as fit into `kept_bytes`. The others keep their
+/// input only; the backward pass runs each of them once more. The numbers do not depend on how many there are.
+pub fn gradients_within(
+    model: &Transformer,
+    lora: &TransformerLora,
+    batch: &Batch,
+    kept_bytes: u64,
+) -> StepGradients {
     let noised = batch.noised();
     let conditions = model.conditions(&input(batch, &noised));
-    let (x, mut inputs) = forward(model, lora, &conditions, noised.latents.clone());
+    let kept = StepSize::of(model.config(), lora, batch).kept_blocks(kept_bytes);
+    let (x, mut passes) = forward(model, lora, &conditions, noised.latents.clone(), kept);
 
     let x = x.autodiff().require_grad();
     let per_sample =
         maths::masked_mse(model.project(x.clone(), &conditions), noised.target.clone(), &noised.kept);
     let loss = per_sample.clone().inner();
     let mut upstream = gradient(&x, &per_sample.mean().backward());
+    drop(x);
 
-    let mut gradients = Vec::with_capacity(8 * inputs.len());
+    let mut gradients = Vec::with_capacity(8 * passes.len());
     for (block, lora) in model.blocks().iter().zip(&lora.transformer_blocks).rev() {
-        let Some(x) = inputs.pop() else { break };
-        let (x, lora) = (x.autodiff().require_grad(), lora.tracked());
-        // A vector-Jacobian product: the gradient of <y, upstream> is that of the loss.
-        let graph = (block.forward(x.clone(), &conditions, Some(&lora)) * upstream).sum().backward();
-        upstream = gradient(&x, &graph);
-        gradients.extend(block_gradients(&lora, &graph).into_iter().rev());
+        let pass = match passes.pop() {
+            Some(Pass::Graph(pass)) => pass,
+            Some(Pass::Input(x)) => Graph::of(block, x, &conditions, lora),
+            None => break,
+        };
+        let graph = vector_jacobian(pass.y, upstream);
+        upstream = gradient(&pass.x, &graph);
+        gradients.extend(block_gradients(&pass.lora, &graph).into_iter().rev());
     }
     gradients.reverse();
     StepGradients { loss: to_host(loss).0, gradients }
+}
+
+/// What the forward pass of a block leaves for its backward pass.
+#[allow(clippy::large_enum_variant, reason = "there is one for each block")]
+enum Pass {
+    Input(Tensor<3>),
+    Graph(Graph),
+}
+
+/// A block's gradient graph: its leaves, and what was computed from them.
+struct Graph {
+    x: Tensor<3>,
+    lora: BlockLora,
+    y: Tensor<3>,
+}
+
+impl Graph {
+    fn of(block: &Block, x: Tensor<3>, conditions: &Conditions<'_>, lora: &BlockLora) -> Self {
+        let (x, lora) = (x.autodiff().require_grad(), lora.tracked());
+        let y = block.forward(x.clone(), conditions, Some(&lora));
+        Self { x, lora, y }
+    }
 }
 
 /// What the model sees of a noised batch.
@@ -148,20 +190,28 @@ pub fn input<'a>(batch: &'a Batch, noised: &'a Noised) -> TransformerInput<'a> {
     }
 }
 
-/// The residual stream after the last block, and the input of every block.
+/// The residual stream after the last block, and what each block leaves; the last `kept` leave their graph.
 fn forward(
     model: &Transformer,
     lora: &TransformerLora,
     conditions: &Conditions<'_>,
     latents: Tensor<3>,
-) -> (Tensor<3>, Vec<Tensor<3>>) {
-    let mut inputs = Vec::with_capacity(model.blocks().len());
+    kept: usize,
+) -> (Tensor<3>, Vec<Pass>) {
+    let layers = model.blocks().len();
+    let mut passes = Vec::with_capacity(layers);
     let mut x = model.embed(latents);
-    for (block, lora) in model.blocks().iter().zip(&lora.transformer_blocks) {
-        inputs.push(x.clone());
-        x = block.forward(x, conditions, Some(lora));
+    for (i, (block, lora)) in model.blocks().iter().zip(&lora.transformer_blocks).enumerate() {
+        if i + kept < layers {
+            passes.push(Pass::Input(x.clone()));
+            x = block.forward(x, conditions, Some(lora));
+        } else {
+            let graph = Graph::of(block, x, conditions, lora);
+            x = graph.y.clone().inner();
+            passes.push(Pass::Graph(graph));
+        }
     }
-    (x, inputs)
+    (x, passes)
 }
 
 fn block_gradients(lora: &BlockLora, graph: &burn::tensor::Gradients) -> Vec<[Tensor<2>; 2]> {

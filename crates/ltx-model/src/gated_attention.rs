@@ -1,12 +1,12 @@
 //! The attention and feed-forward layers that transformer and text connector share.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use crate::{
     attention::{attention, merge_heads, split_heads},
+    fused::{gate_heads, gelu_tanh, head_norm},
     linear::Linear,
     lora::AttentionLora,
-    norm::rms_norm,
     rope::Rope,
     weights::Weights,
 };
@@ -63,15 +63,14 @@ impl GatedAttention {
     ) -> Tensor<3> {
         let v = self.to_v.forward_with(context.clone(), lora.map(|l| &l.to_v)); // [B, S, D]
         let attended = match kind {
-            AttentionKind::ValueOnly => split_heads(v, self.heads),
+            AttentionKind::ValueOnly => v,
             AttentionKind::Full => {
                 let (q, k) = self.queries_and_keys(x.clone(), context, rope, lora);
-                attention(q, k, split_heads(v, self.heads), bias, None) // [B, H, T, d]
+                merge_heads(attention(q, k, split_heads(v, self.heads), bias, None))
             }
-        };
-        let gate = activation::sigmoid(self.to_gate_logits.forward(x)).mul_scalar(2.0); // [B, T, H]
-        let gated = attended * gate.swap_dims(1, 2).unsqueeze_dim(3); // [B, H, T, d]
-        self.to_out_0.forward_with(merge_heads(gated), lora.map(|l| &l.to_out_0))
+        }; // [B, T, D]
+        let gated = gate_heads(attended, self.to_gate_logits.forward(x));
+        self.to_out_0.forward_with(gated, lora.map(|l| &l.to_out_0))
     }
 
     fn queries_and_keys(
@@ -83,14 +82,8 @@ impl GatedAttention {
     ) -> (Tensor<4>, Tensor<4>) {
         let q = self.to_q.forward_with(x, lora.map(|l| &l.to_q));
         let k = self.to_k.forward_with(context, lora.map(|l| &l.to_k));
-        let heads = |x: Tensor<3>, weight: &Tensor<1>| {
-            // The mean runs over all heads together, before the split.
-            let x = split_heads(rms_norm(x, QK_NORM_EPS) * weight.clone().unsqueeze(), self.heads);
-            match rope {
-                Some(rope) => rope.apply(x),
-                None => x,
-            }
-        };
+        // The mean of a norm runs over all heads together, before the split.
+        let heads = |x, weight| split_heads(head_norm(x, weight, rope, self.heads, QK_NORM_EPS), self.heads);
         (heads(q, &self.q_norm), heads(k, &self.k_norm))
     }
 }
@@ -112,6 +105,6 @@ impl FeedForward {
 
     /// `[B, T, D]` to `[B, T, D]`.
     pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.net_2.forward(activation::gelu_approximate(self.net_0_proj.forward(x)))
+        self.net_2.forward(gelu_tanh(self.net_0_proj.forward(x)))
     }
 }

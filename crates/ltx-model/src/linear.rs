@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::{lora::LoraPair, weights::Weights};
+use crate::{fused, lora::LoraPair, weights::Weights};
 
 /// `y = x W^T + b`, with `weight` `[out, in]` as PyTorch stores it, so that loading is a plain copy.
 #[derive(Debug, Clone)]
@@ -33,14 +33,19 @@ impl Linear {
         let inputs = shape[D - 1];
         let rows = shape[..D - 1].iter().product();
         let x: Tensor<2> = x.reshape([rows, inputs]);
-        let mut y = x.clone().matmul(self.weight.clone().transpose());
-        if let Some(bias) = &self.bias {
-            y = y + bias.clone().unsqueeze();
-        }
-        if let Some(lora) = lora {
-            y = y + lora.branch(x);
-        }
+        let y = match &self.bias {
+            Some(bias) => fused::linear(x, &self.weight, bias, lora),
+            None => self.without_bias(x, lora),
+        };
         shape[D - 1] = y.dims()[1];
         y.reshape(shape)
+    }
+
+    fn without_bias(&self, x: Tensor<2>, lora: Option<&LoraPair>) -> Tensor<2> {
+        let y = x.clone().matmul(self.weight.clone().transpose());
+        match lora {
+            Some(lora) => y + lora.branch(x),
+            None => y,
+        }
     }
 }

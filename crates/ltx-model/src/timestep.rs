@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
-use crate::{linear::Linear, weights::Weights};
+use crate::{fused::TokenRows, linear::Linear, weights::Weights};
 
 /// Width of the sinusoid.
 const SINUSOID: usize = 256;
@@ -89,7 +89,8 @@ impl TokenTimesteps {
         Tensor::from_data(TensorData::new(self.index.clone(), [self.index.len()]), device)
     }
 
-    pub(crate) fn dims(&self) -> [usize; 2] {
+    /// Samples, and tokens of each.
+    pub fn dims(&self) -> [usize; 2] {
         [self.batch, self.index.len() / self.batch.max(1)]
     }
 }
@@ -103,7 +104,6 @@ pub(crate) struct Modulation {
     embedded: Tensor<2>,
     /// `[B T]`.
     index: Tensor<1, Int>,
-    dims: [usize; 2],
 }
 
 impl Modulation {
@@ -117,24 +117,18 @@ impl Modulation {
         let (rows, embedded) = adaln.forward(&scaled, device);
         let [distinct, width] = embedded.dims();
         let rows = rows.reshape([distinct, 9, width]);
-        Self { rows, embedded, index: timesteps.index(device), dims: timesteps.dims() }
+        Self { rows, embedded, index: timesteps.index(device) }
     }
 
-    /// `table[k] + A[t, k]` for every token, `[B, T, D]`; `table` is `[9, D]`.
-    pub(crate) fn row(&self, table: &Tensor<2>, k: usize) -> Tensor<3> {
-        let few: Tensor<2> = self.rows.clone().narrow(1, k, 1).squeeze_dim(1);
-        self.gather(few + table.clone().narrow(0, k, 1))
+    /// `table[k] + A[t, k]` for each distinct timestep, to be gathered; `table` is `[9, D]`.
+    pub(crate) fn row(&self, table: &Tensor<2>, k: usize) -> TokenRows {
+        let rows: Tensor<2> = self.rows.clone().narrow(1, k, 1).squeeze_dim(1);
+        TokenRows { rows: rows + table.clone().narrow(0, k, 1), index: self.index.clone() }
     }
 
-    /// `table[k] + E` for every token, `[B, T, D]`; `table` is `[2, D]`.
-    pub(crate) fn embedded(&self, table: &Tensor<2>, k: usize) -> Tensor<3> {
-        self.gather(self.embedded.clone() + table.clone().narrow(0, k, 1))
-    }
-
-    fn gather(&self, few: Tensor<2>) -> Tensor<3> {
-        let [batch, tokens] = self.dims;
-        let width = few.dims()[1];
-        few.select(0, self.index.clone()).reshape([batch, tokens, width])
+    /// `table[k] + E` for each distinct timestep, to be gathered; `table` is `[2, D]`.
+    pub(crate) fn embedded(&self, table: &Tensor<2>, k: usize) -> TokenRows {
+        TokenRows { rows: self.embedded.clone() + table.clone().narrow(0, k, 1), index: self.index.clone() }
     }
 }
 

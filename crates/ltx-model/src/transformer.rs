@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::{
     BlockLora, Checkpoint, ModelError, Rope, TransformerConfig, TransformerLora,
+    fused::{gated_sum, modulated_norm},
     gated_attention::{AttentionKind, FeedForward, GatedAttention},
     linear::Linear,
     norm::{layer_norm, rms_norm},
@@ -129,7 +130,7 @@ impl Transformer {
         let mut x = self.embed(input.latents.clone());
         for (i, block) in self.transformer_blocks.iter().enumerate() {
             let lora = lora.map(|lora| &lora.transformer_blocks[i]);
-            x = block.run(x, &conditions, lora, perturbed.contains(&i), &mut |_, _| ());
+            x = block.run(x, &conditions, lora, perturbed.contains(&i), None);
         }
         self.project(x, &conditions)
     }
@@ -155,8 +156,8 @@ impl Transformer {
 
     /// The residual stream after the last block `[B, T, D]` to the velocity `[B, T, 128]`.
     pub fn project(&self, x: Tensor<3>, conditions: &Conditions<'_>) -> Tensor<3> {
-        let shift = conditions.modulation.embedded(&self.scale_shift_table, 0);
-        let scale = conditions.modulation.embedded(&self.scale_shift_table, 1);
+        let row = |k| conditions.modulation.embedded(&self.scale_shift_table, k).gathered(&x);
+        let (shift, scale) = (row(0), row(1));
         self.proj_out.forward(layer_norm(x, self.config.norm_eps) * (scale + 1.0) + shift)
     }
 }
@@ -192,6 +193,9 @@ pub struct Block {
     norm_eps: f64,
 }
 
+/// Sees what a block computes on the way, by name.
+type Observer<'a> = &'a mut dyn FnMut(&'static str, &Tensor<3>);
+
 impl Block {
     fn read(weights: &Weights, config: &TransformerConfig) -> Self {
         let (width, heads) = (config.inner_dim(), config.num_attention_heads);
@@ -207,7 +211,7 @@ impl Block {
 
     /// The residual stream `[B, T, D]` through this block.
     pub fn forward(&self, x: Tensor<3>, conditions: &Conditions<'_>, lora: Option<&BlockLora>) -> Tensor<3> {
-        self.run(x, conditions, lora, false, &mut |_, _| ())
+        self.run(x, conditions, lora, false, None)
     }
 
     /// The same, showing every intermediate to `observe` under its name in the reference.
@@ -217,7 +221,7 @@ impl Block {
         conditions: &Conditions<'_>,
         observe: &mut dyn FnMut(&'static str, &Tensor<3>),
     ) -> Tensor<3> {
-        self.run(x, conditions, None, false, observe)
+        self.run(x, conditions, None, false, Some(observe))
     }
 
     fn run(
@@ -226,36 +230,42 @@ impl Block {
         on: &Conditions<'_>,
         lora: Option<&BlockLora>,
         perturbed: bool,
-        observe: &mut dyn FnMut(&'static str, &Tensor<3>),
+        mut observe: Option<Observer<'_>>,
     ) -> Tensor<3> {
-        let row = |k| on.modulation.row(&self.scale_shift_table, k); // [B, T, D]
-        let modulated = |n: Tensor<3>, scale, shift| n * (row(scale) + 1.0) + row(shift);
+        let row = |k| on.modulation.row(&self.scale_shift_table, k);
+        let modulated = |x: &Tensor<3>, scale, shift| {
+            modulated_norm(x.clone(), row(scale), row(shift), self.norm_eps) // [B, T, D]
+        };
+        let mut show = |name, x: &dyn Fn() -> Tensor<3>| {
+            if let Some(observe) = &mut observe {
+                observe(name, &x());
+            }
+        };
 
-        let n1 = modulated(rms_norm(x.clone(), self.norm_eps), 1, 0);
-        observe("norm1_modulated", &n1);
+        let n1 = modulated(&x, 1, 0);
+        show("norm1_modulated", &|| n1.clone());
         let kind = if perturbed { AttentionKind::ValueOnly } else { AttentionKind::Full };
         let out = self.attn1.forward(n1.clone(), n1, Some(on.rope), None, lora.map(|l| &l.attn1), kind);
-        observe("attn1_out", &out);
-        let x = x + out * row(2);
-        observe("x_after_self_attn", &x);
+        show("attn1_out", &|| out.clone());
+        let x = gated_sum(x, out, row(2));
+        show("x_after_self_attn", &|| x.clone());
 
-        let n2 = rms_norm(x.clone(), self.norm_eps);
-        observe("norm2", &n2);
-        let q_in = modulated(n2, 7, 6);
-        observe("attn2_input", &q_in);
+        show("norm2", &|| rms_norm(x.clone(), self.norm_eps));
+        let q_in = modulated(&x, 7, 6);
+        show("attn2_input", &|| q_in.clone());
         let context = self.modulated_context(on); // [B, S, C]
-        observe("attn2_context_modulated", &context);
+        show("attn2_context_modulated", &|| context.clone());
         let (lora, bias) = (lora.map(|l| &l.attn2), on.bias.clone());
         let out = self.attn2.forward(q_in, context, None, bias, lora, AttentionKind::Full);
-        observe("attn2_out", &out);
-        let x = x + out * row(8);
-        observe("x_after_cross_attn", &x);
+        show("attn2_out", &|| out.clone());
+        let x = gated_sum(x, out, row(8));
+        show("x_after_cross_attn", &|| x.clone());
 
-        let n3 = modulated(rms_norm(x.clone(), self.norm_eps), 4, 3);
-        observe("norm3_modulated", &n3);
+        let n3 = modulated(&x, 4, 3);
+        show("norm3_modulated", &|| n3.clone());
         let out = self.ff.forward(n3);
-        observe("ff_out", &out);
-        x + out * row(5)
+        show("ff_out", &|| out.clone());
+        gated_sum(x, out, row(5))
     }
 
     fn modulated_context(&self, on: &Conditions<'_>) -> Tensor<3> {

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::{
     exp::exp,
     matrix::{Matrix, Store, Target, Threads, multiply},
+    parallel::simd,
     reduce,
-    simd::simd,
     tensor::dims,
 };
 

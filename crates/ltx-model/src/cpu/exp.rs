@@ -31,6 +31,12 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < RANGE[0] { 0.0 } else { y }
 }
 
+/// `1 / (1 + e^-x)`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +56,8 @@ mod tests {
     fn it_is_nought_far_below_and_one_at_nought() {
         assert_eq!([exp(f32::MIN), exp(f32::NEG_INFINITY), exp(-90.0), exp(0.0)], [0.0, 0.0, 0.0, 1.0]);
         assert!(exp(88.72).is_finite() && exp(89.0) > 3.0e38 && exp(f32::INFINITY) > 3.0e38);
+        assert_eq!([sigmoid(0.0), sigmoid(200.0)], [0.5, 1.0]);
+        assert!((0.0..1e-37).contains(&sigmoid(-200.0)));
     }
 
     #[test]

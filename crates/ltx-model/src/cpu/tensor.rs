@@ -18,15 +18,34 @@ pub(crate) fn all_plain(tensors: &[&FlexTensor]) -> bool {
     tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && tensor.layout().has_positive_strides())
 }
 
-/// The values of a tensor that lies row after row.
+/// The same values, row after row.
+pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+/// The values of a tensor that went through [`contiguous`].
 pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
     let (start, count) = (tensor.layout().start_offset(), tensor.layout().num_elements());
     &tensor.storage::<f32>()[start..start + count]
 }
 
+/// The same of whole numbers.
+pub(crate) fn indices(tensor: &FlexTensor) -> Vec<usize> {
+    let (start, count) = (tensor.layout().start_offset(), tensor.layout().num_elements());
+    match tensor.dtype() {
+        DType::I64 => tensor.storage::<i64>()[start..start + count].iter().map(|i| *i as usize).collect(),
+        _ => tensor.storage::<i32>()[start..start + count].iter().map(|i| *i as usize).collect(),
+    }
+}
+
 /// A tensor of `values`, row after row.
 pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(Shape::from(shape)), DType::F32)
+}
+
+/// A tensor of `values`, row after row, shaped as another.
+pub(crate) fn like(values: Vec<f32>, other: &FlexTensor) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(other.layout().shape().clone()), DType::F32)
 }
 
 /// A tensor of `[B, T, H, d]` values, seen as `[B, H, T, d]`.

@@ -1,0 +1,186 @@
+//! `cargo xtask bench step`: our training step and PyTorch's by turns, each in its own process.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use crate::command::{Failure, output, root, run, shown};
+use crate::{probe, steps};
+
+/// Threads of either side.
+const THREADS: &str = "2";
+const LAYERS: usize = 4;
+/// Tokens, and how often each side takes its turn.
+const SIZES: [(usize, usize); 2] = [(512, 9), (2048, 5)];
+/// Layers and tokens whose memory is predicted and measured.
+const MEMORY: [(usize, usize); 6] = [(4, 512), (8, 512), (16, 512), (4, 2048), (8, 2048), (16, 2048)];
+
+/// Prepares everything, compares the numbers of both sides once, and then their time and memory.
+pub(crate) fn step() -> Result<(), Failure> {
+    let bench = Bench { ours: steps::build_step()?, folder: steps::target()?.join("bench") };
+    fs::create_dir_all(&bench.folder).map_err(|error| cannot("make", &bench.folder, &error))?;
+    bench.python()?;
+    for (tokens, rounds) in SIZES {
+        bench.compare(tokens, rounds)?;
+    }
+    println!("\nmemory of a step, by depth and tokens (MiB above the process itself)");
+    for (layers, tokens) in MEMORY {
+        run(bench.ours("prepare", layers, tokens))?;
+        run(bench.ours("memory", layers, tokens))?;
+    }
+    let mut soak = Command::new(&bench.ours);
+    soak.arg("soak");
+    println!();
+    run(soak)
+}
+
+struct Bench {
+    /// The binary that makes our steps.
+    ours: PathBuf,
+    /// Where models, cases and the Python environment lie.
+    folder: PathBuf,
+}
+
+impl Bench {
+    fn ours(&self, what: &str, layers: usize, tokens: usize) -> Command {
+        let mut command = Command::new(&self.ours);
+        command.arg(what).arg(&self.folder).args([layers.to_string(), tokens.to_string()]);
+        command.env("RAYON_NUM_THREADS", THREADS);
+        command
+    }
+
+    fn pytorch(&self, what: &str, tokens: usize) -> Command {
+        let mut command = Command::new(self.environment().join("bin").join("python"));
+        command.arg(scripts().join("step.py")).arg(what).arg(&self.folder);
+        command.args([LAYERS.to_string(), tokens.to_string()]).env("OMP_NUM_THREADS", THREADS);
+        command
+    }
+
+    fn environment(&self) -> PathBuf {
+        self.folder.join("python")
+    }
+
+    /// The Python environment, made once for each state of the requirements.
+    fn python(&self) -> Result<(), Failure> {
+        let requirements = scripts().join("requirements.txt");
+        let wanted = fs::read_to_string(&requirements).map_err(|e| cannot("read", &requirements, &e))?;
+        let stamp = self.environment().join("requirements.txt");
+        if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
+            return Ok(());
+        }
+        let Some(python) =
+            ["python3.11", "python3"].into_iter().find(|name| probe::runs(name, &["--version"]))
+        else {
+            return Err(Failure::new("the other side of this comparison is PyTorch: python3 is needed"));
+        };
+        let mut venv = Command::new(python);
+        venv.args(["-m", "venv", "--clear"]).arg(self.environment());
+        run(venv)?;
+        let mut pip = Command::new(self.environment().join("bin").join("python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
+        run(pip)?;
+        fs::write(&stamp, wanted).map_err(|error| cannot("write", &stamp, &error))
+    }
+
+    fn compare(&self, tokens: usize, rounds: usize) -> Result<(), Failure> {
+        println!("\nstep of {LAYERS} layers of width 512, {tokens} tokens, float32, {THREADS} threads");
+        run(self.ours("prepare", LAYERS, tokens))?;
+        output(self.pytorch("gradients", tokens))?;
+        run(self.ours("check", LAYERS, tokens))?;
+        let mut checkpointing = self.pytorch("serve", tokens);
+        checkpointing.arg("--checkpointing");
+        let mut sides = [
+            Side::start("ours", self.ours("serve", LAYERS, tokens))?,
+            Side::start("PyTorch", self.pytorch("serve", tokens))?,
+            Side::start("PyTorch, checkpointing", checkpointing)?,
+        ];
+        // The first step of each warms it up.
+        for round in 0..=rounds {
+            for side in &mut sides {
+                side.step(round > 0)?;
+            }
+        }
+        let [ours, plain, lean] = sides.map(Side::finish);
+        let (ours, plain, lean) = (ours?, plain?, lean?);
+        println!("{:<24} {:>10} {:>10} {:>10}", "", "median s", "best s", "peak MiB");
+        for Figures { name, median, best, peak } in [&ours, &plain, &lean] {
+            println!("{name:<24} {median:>10.3} {best:>10.3} {:>10}", peak >> 20);
+        }
+        let ratio = |what, ratio: f64, of| println!("ratio {what}-{tokens} {ratio:.2} ({of})");
+        ratio("step-time", ours.median / plain.median.min(lean.median), "ours / PyTorch's faster way");
+        ratio("step-peak-memory", ours.peak as f64 / lean.peak as f64, "ours / PyTorch with checkpointing");
+        Ok(())
+    }
+}
+
+fn scripts() -> PathBuf {
+    root().join("benches").join("pytorch")
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot {what} {}: {error}", path.display()))
+}
+
+/// A process that makes a step for every line that it reads, and answers with the seconds it took.
+struct Side {
+    name: &'static str,
+    shown: String,
+    process: Child,
+    asks: Option<ChildStdin>,
+    answers: Lines<BufReader<ChildStdout>>,
+    times: Vec<f64>,
+}
+
+/// What a side came to.
+struct Figures {
+    name: &'static str,
+    median: f64,
+    best: f64,
+    /// Bytes.
+    peak: u64,
+}
+
+impl Side {
+    fn start(name: &'static str, mut command: Command) -> Result<Self, Failure> {
+        let shown = shown(&command);
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| Failure::new(format!("cannot start `{shown}`: {error}")))?;
+        let asks = process.stdin.take();
+        let Some(answers) = process.stdout.take() else {
+            return Err(Failure::new(format!("`{shown}` does not speak")));
+        };
+        let answers = BufReader::new(answers).lines();
+        Ok(Self { name, shown, process, asks, answers, times: Vec::new() })
+    }
+
+    fn step(&mut self, counts: bool) -> Result<(), Failure> {
+        let asked =
+            self.asks.as_mut().map_or(Ok(()), |asks| writeln!(asks, "step").and_then(|()| asks.flush()));
+        asked.map_err(|error| Failure::new(format!("`{}` does not listen: {error}", self.shown)))?;
+        let seconds: f64 = self.answer()?;
+        if counts {
+            self.times.push(seconds);
+        }
+        Ok(())
+    }
+
+    fn answer<T: std::str::FromStr>(&mut self) -> Result<T, Failure> {
+        let line = self.answers.next().and_then(Result::ok).unwrap_or_default();
+        line.trim().parse().map_err(|_| Failure::new(format!("`{}` answered `{line}`", self.shown)))
+    }
+
+    fn finish(mut self) -> Result<Figures, Failure> {
+        // The end of its input ends the process.
+        self.asks = None;
+        let peak = self.answer()?;
+        let ended = self.process.wait();
+        ended.map_err(|error| Failure::new(format!("cannot wait for `{}`: {error}", self.shown)))?;
+        self.times.sort_by(f64::total_cmp);
+        let median = self.times[self.times.len() / 2];
+        Ok(Figures { name: self.name, median, best: self.times[0], peak })
+    }
+}

@@ -28,7 +28,8 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "FILE.json")]
     pub(crate) request: Option<PathBuf>,
     /// Set a field of the request, or a training option (latent_rule, mask_grow_pixels, mask_grow_frames, scheduler,
-    /// accumulation, max_grad_norm, weight_decay, seed, timestep_sampler)
+    /// accumulation, max_grad_norm, weight_decay, seed, timestep_sampler, holdout_examples, fixed_loss_every,
+    /// snapshot_every)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Size of training and validation, instead of resolution, aspect ratio and frames: multiples of 32, 8k+1 frames
@@ -61,6 +62,9 @@ pub(crate) struct TrainArgs {
     /// Folder of the results; an earlier run's are set aside as DIR.1, DIR.2, ...
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub(crate) out: PathBuf,
+    /// Go on with the unfinished run in the folder of the results; the other arguments must be what they were
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Debug, Args)]

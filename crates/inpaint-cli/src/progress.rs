@@ -27,6 +27,7 @@ impl Progress {
             Event::Progress { done, .. } => self.bar.set_position(*done),
             Event::Finished { stage } => self.finish(*stage),
             Event::Warned(warning) => self.line(&format!("warning: {}", warning.message)),
+            Event::Resumed { step } => self.resume(*step),
             Event::Trained(event) => self.trained(event),
             _ => {}
         }
@@ -39,6 +40,13 @@ impl Progress {
         self.bar.set_style(style(stage, total));
         self.bar.set_prefix(stage.name());
         self.bar.enable_steady_tick(Duration::from_millis(250));
+    }
+
+    /// The steps before were done by an earlier process: they say nothing of how long one takes now.
+    fn resume(&mut self, step: u64) {
+        self.bar.set_position(step);
+        self.bar.reset_eta();
+        self.line(&format!("going on after step {step}"));
     }
 
     fn finish(&mut self, stage: Stage) {

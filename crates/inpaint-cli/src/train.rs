@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use inpaint_trainer::{Answer, Cancel, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch};
+use inpaint_trainer::{
+    Answer, Cancel, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch, is_unfinished,
+};
 use tensor_batch::Bucket;
 
 use crate::{
@@ -37,7 +39,15 @@ pub(crate) fn train(args: &TrainArgs) -> ExitCode {
     let result = inpaint_trainer::run(&request, &options, &settings, &mut watch);
     let answer = json.then(|| Answer::of_run(&result, request.estimated_units()));
     match (&result, &answer) {
-        (Err(error), _) => return say::error(error, answer.as_ref()),
+        (Err(error), _) => {
+            let code = say::error(error, answer.as_ref());
+            let is_kept = !matches!(error, RunError::Rejected { .. }) && is_unfinished(&settings.out);
+            if !json && is_kept {
+                let out = settings.out.display();
+                say::tell(&format!("the run is kept in {out}: the same command with --resume goes on"));
+            }
+            return code;
+        }
         (Ok(_), Some(answer)) => say::json(answer),
         (Ok(outcome), None) => conclude(outcome, args, &settings),
     }
@@ -90,6 +100,7 @@ fn settings(args: &TrainArgs) -> Result<Settings, BadRequest> {
         base_model,
         device: args.device.clone(),
         out: args.out.clone(),
+        resume: args.resume,
         limits: limits(),
     })
 }

@@ -16,6 +16,13 @@ pub(crate) struct FittedClips {
     limits: Limits,
 }
 
+impl FittedClips {
+    /// The examples, without their pixels.
+    pub(crate) fn examples(&self) -> &[Surveyed] {
+        &self.examples
+    }
+}
+
 impl ClipSource for FittedClips {
     type Error = ExampleError;
 

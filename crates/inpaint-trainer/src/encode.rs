@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use lora_train::{CacheEntry, Digest, DigestBuilder, LatentCache, LatentCacheWriter};
+use lora_train::{Digest, LatentCache, LatentCacheWriter};
 use ltx_model::{
     Checkpoint, ConnectorConfig, ModelError, TextEncoder, VideoEncoder, pixels_to_tensor, to_host,
 };
 use ndarray::{Array2, Array4};
-use tensor_batch::{Bucket, Caption, ClipSource, FittedClip};
+use tensor_batch::{Bucket, ClipSource, FittedClip};
 
 use crate::{
     Device, Disk, RunError, Stage, Watch, clips::FittedClips, debug_dataset::DebugDataset,
-    disk::latent_cache_bytes,
+    disk::latent_cache_bytes, identity::Identity,
 };
 
 /// What the encoders take besides the clips.
@@ -19,45 +19,57 @@ pub(crate) struct Encoders<'a> {
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) text_encoder: &'a Path,
     pub(crate) device: &'a Device,
-    pub(crate) trigger: &'a str,
 }
 
 impl Encoders<'_> {
-    /// Encodes every clip and every distinct prompt into a cache in `folder`. Only one of the two encoders is in
-    /// memory at a time.
+    /// Encodes every clip and every distinct prompt into a cache in `folder`, except for what is there already. Only
+    /// one of the two encoders is in memory at a time.
     pub(crate) fn encode(
         &self,
         clips: &FittedClips,
+        identity: &Identity,
         folder: &Path,
         mut debug: Option<&mut DebugDataset>,
         watch: &mut Watch<'_>,
     ) -> Result<LatentCache, RunError> {
         let cache = LatentCacheWriter::open(folder).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
-        let mut prompts = Vec::new();
-        let mut entries = Vec::new();
         watch.stage(Stage::EncodeClips, clips.len(), |watch| {
-            let encoder = VideoEncoder::load(self.checkpoint, self.device).map_err(failed)?;
-            for index in 0..clips.len() {
-                let fitted = clips.get(index).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
-                let latents = self.latents(&encoder, &fitted)?;
-                let prompt = number(&mut prompts, Caption::prompt(self.trigger, fitted.caption()));
-                let stem = fitted.stem().as_str().to_owned();
-                let entry = CacheEntry { stem, example: key("clip", index), context: key("prompt", prompt) };
-                cache
-                    .write_example(&entry.example, &latents, fitted.latent_mask(), fitted.clip().rate())
-                    .map_err(|e| RunError::of(Stage::EncodeClips, e))?;
-                entries.push(entry);
-                if let Some(debug) = debug.as_deref_mut() {
-                    debug.add(&fitted)?;
+            let mut loaded = None;
+            for (index, entry) in identity.entries.iter().enumerate() {
+                let cached = cache.has_example(&entry.example);
+                if !cached || debug.is_some() {
+                    let fitted = clips.get(index).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+                    if !cached {
+                        let encoder = match &mut loaded {
+                            Some(encoder) => encoder,
+                            none => {
+                                none.insert(VideoEncoder::load(self.checkpoint, self.device).map_err(failed)?)
+                            }
+                        };
+                        self.encode_clip(encoder, &fitted, &entry.example, &cache)?;
+                    }
+                    if let Some(debug) = debug.as_deref_mut() {
+                        debug.add(&fitted)?;
+                    }
                 }
                 watch.done(index + 1)?;
             }
             Ok(())
         })?;
-        let contexts = self.contexts(&prompts, watch)?;
-        let mut contexts = contexts.iter().enumerate();
-        let written = contexts.try_for_each(|(i, context)| cache.write_context(&key("prompt", i), context));
-        written.and_then(|()| cache.finish(entries)).map_err(|e| RunError::of(Stage::EncodePrompts, e))
+        self.encode_prompts(identity, &cache, watch)?;
+        cache.finish(identity.entries.clone()).map_err(|e| RunError::of(Stage::EncodePrompts, e))
+    }
+
+    fn encode_clip(
+        &self,
+        encoder: &VideoEncoder,
+        fitted: &FittedClip,
+        key: &Digest,
+        cache: &LatentCacheWriter,
+    ) -> Result<(), RunError> {
+        let latents = self.latents(encoder, fitted)?;
+        let written = cache.write_example(key, &latents, fitted.latent_mask(), fitted.clip().rate());
+        written.map_err(|e| RunError::of(Stage::EncodeClips, e))
     }
 
     /// Normalised latents `[128, F', H', W']`.
@@ -68,20 +80,34 @@ impl Encoders<'_> {
         latents.map_err(|e| RunError::Failed { stage: Stage::EncodeClips, source: e.into() })
     }
 
-    /// The context `[L, D]` of every prompt.
-    fn contexts(&self, prompts: &[String], watch: &mut Watch<'_>) -> Result<Vec<Array2<f32>>, RunError> {
-        watch.stage(Stage::EncodePrompts, prompts.len(), |watch| {
+    /// The context `[L, D]` of every prompt that the cache does not have.
+    fn encode_prompts(
+        &self,
+        identity: &Identity,
+        cache: &LatentCacheWriter,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), RunError> {
+        watch.stage(Stage::EncodePrompts, identity.prompts.len(), |watch| {
+            let missing = identity.prompts.iter().filter(|(key, _)| !cache.has_context(key));
+            let (keys, prompts): (Vec<Digest>, Vec<String>) = missing.cloned().unzip();
+            if prompts.is_empty() {
+                return watch.done(identity.prompts.len());
+            }
             let encoder = TextEncoder::load(self.text_encoder, self.checkpoint, self.device)
                 .map_err(|e| RunError::of(Stage::EncodePrompts, e))?;
             let mut stopped = None;
             let contexts =
-                encoder.encode(prompts, |done| stopped = watch.done(done).err()).map_err(failed)?;
+                encoder.encode(&prompts, |done| stopped = watch.done(done).err()).map_err(failed)?;
             if let Some(stopped) = stopped {
                 return Err(stopped);
             }
-            let host = |(values, shape)| Array2::from_shape_vec(shape, values);
-            let contexts = contexts.into_iter().map(to_host).map(host).collect::<Result<_, _>>();
-            contexts.map_err(|e| RunError::Failed { stage: Stage::EncodePrompts, source: e.into() })
+            for (key, context) in keys.iter().zip(contexts) {
+                let (values, shape) = to_host(context);
+                let context = Array2::from_shape_vec(shape, values)
+                    .map_err(|e| RunError::Failed { stage: Stage::EncodePrompts, source: e.into() })?;
+                cache.write_context(key, &context).map_err(|e| RunError::of(Stage::EncodePrompts, e))?;
+            }
+            Ok(())
         })
     }
 }
@@ -101,17 +127,4 @@ pub(crate) fn check_room(
 
 fn failed(error: ModelError) -> RunError {
     RunError::of(Stage::EncodeClips, error)
-}
-
-/// What a file of the cache is called: the folder is this run's own, so a number will do.
-fn key(kind: &str, number: usize) -> Digest {
-    DigestBuilder::new().part(kind).part(number.to_le_bytes()).finish()
-}
-
-/// The place of `prompt` in the list, where it is put if it is new.
-fn number(prompts: &mut Vec<String>, prompt: String) -> usize {
-    prompts.iter().position(|known| *known == prompt).unwrap_or_else(|| {
-        prompts.push(prompt);
-        prompts.len() - 1
-    })
 }

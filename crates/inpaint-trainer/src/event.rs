@@ -77,6 +77,11 @@ pub enum Event {
     },
     /// Something that is no fault and that the user should know.
     Warned(Warning),
+    /// The training goes on after this step, which an earlier process did.
+    Resumed {
+        /// Optimiser steps done.
+        step: u64,
+    },
     /// What training tells.
     Trained(TrainEvent),
 }
@@ -142,6 +147,11 @@ impl StageWatch<'_, '_> {
 
     pub(crate) fn warn(&mut self, warning: &Warning) {
         self.watch.warn(warning);
+    }
+
+    /// Tells that the training goes on after `step`.
+    pub(crate) fn resumed(&mut self, step: usize) {
+        (self.watch.observe)(Event::Resumed { step: step as u64 });
     }
 
     /// Hands on what training tells.

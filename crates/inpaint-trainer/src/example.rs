@@ -8,6 +8,7 @@ pub(crate) mod tests;
 use std::{io, path::PathBuf};
 
 use dataset_zip::MaskSource;
+use lora_train::{Digest, DigestBuilder};
 use mask_norm::{LatentRule, MaskError};
 use tensor_batch::{
     Blame, Bucket, Caption, Fault, FitPlan, FittedClip, FrameRate, LatentMask, ShapeMismatch, Stem,
@@ -130,6 +131,27 @@ pub(crate) struct Surveyed {
 }
 
 impl Surveyed {
+    pub(crate) fn stem(&self) -> &Stem {
+        &self.stem
+    }
+
+    pub(crate) fn caption(&self) -> Option<&Caption> {
+        self.caption.as_ref()
+    }
+
+    /// Adds all that decides what [`fitted`](Self::fitted) gives, the files by their content.
+    pub(crate) fn digest(&self, digest: DigestBuilder) -> Result<Digest, ExampleError> {
+        let (kind, mask) = match &self.mask {
+            MaskSource::Image(path) => ("image", path),
+            MaskSource::Video(path) => ("video", path),
+        };
+        let how = format!("{:?} {:?} {} {kind}", self.plan, self.latent_rule, self.clip_frames);
+        let file = |digest: DigestBuilder, path: &PathBuf| {
+            digest.file(path).map_err(|source| ExampleError::Io { path: path.clone(), source })
+        };
+        Ok(file(file(digest.part(how), &self.clip)?, mask)?.finish())
+    }
+
     /// The clip and its mask in the bucket.
     pub(crate) fn fitted(&self, limits: &Limits) -> Result<FittedClip, ExampleError> {
         let clip_error = |source| ExampleError::Clip { stem: self.stem.clone(), source };

@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod example;
 mod fetch;
+mod identity;
 mod limits;
 mod metrics;
 mod options;
@@ -22,6 +23,8 @@ mod report;
 mod request;
 mod run;
 mod sheet;
+mod training;
+mod unfinished;
 mod validation;
 
 pub use answer::{Answer, OutFile, OutFiles};
@@ -38,6 +41,7 @@ pub use options::{Scheduler, TimestepSampler, TrainOptions};
 pub use report::{ExampleReport, FitReport, Scene, Warning};
 pub use request::{Draft, FrameSnap, Location, LocationError, TrainRequest, ValidationSample};
 pub use run::{Outcome, Settings, Survey, check, run};
+pub use unfinished::is_unfinished;
 
 /// The example of the README, compiled.
 #[cfg(doctest)]

@@ -1,52 +1,135 @@
-//! `metrics.jsonl`: a line for every step, written as it happens.
+//! `metrics.jsonl` and TensorBoard's event file: what training tells, written as it happens.
 
 use std::{
-    fs::File,
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use lora_train::TrainEvent;
+use lora_train::{EventFile, Losses, TrainEvent, write_whole};
 use serde_json::{Value, json};
 
-/// The file, open for the run.
+/// Lines of JSON.
+pub(crate) const METRICS: &str = "metrics.jsonl";
+/// TensorBoard looks for `tfevents` in names.
+pub(crate) const EVENTS: &str = "events.out.tfevents.inpaint";
+
+const QUARTERS: [&str; 4] = ["0-0.25", "0.25-0.5", "0.5-0.75", "0.75-1"];
+
+/// The files, open for the run.
 #[derive(Debug)]
-pub(crate) struct Metrics(File);
+pub(crate) struct Metrics {
+    lines: File,
+    events: EventFile,
+}
 
 impl Metrics {
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        File::create_new(path).map(Self)
+    /// Opens the files in `out` for a run that stands after `step`. What they say of later steps, which are done
+    /// again, is removed.
+    pub(crate) fn open(out: &Path, step: usize) -> io::Result<Self> {
+        let path = out.join(METRICS);
+        write_whole(&path, kept(&path, step)?.as_bytes())?;
+        let lines = OpenOptions::new().append(true).open(&path)?;
+        let path = out.join(EVENTS);
+        let events = match step {
+            0 => EventFile::create(&path, now()),
+            step => EventFile::resume(&path, step, now()),
+        };
+        Ok(Self { lines, events: events? })
     }
 
-    /// Appends what training tells. A line is written at once, so that a killed run leaves what it had.
+    /// Appends what training tells. It is written at once, so that a killed run leaves what it had.
     pub(crate) fn write(&mut self, event: &TrainEvent) -> io::Result<()> {
-        match line(event) {
-            Some(line) => writeln!(self.0, "{line}"),
-            None => Ok(()),
-        }
+        let (line, step, scalars) = match event {
+            TrainEvent::Step(report) => {
+                let scalars = vec![
+                    ("loss/step".to_owned(), report.loss),
+                    ("step/learning rate".to_owned(), report.learning_rate),
+                    ("step/gradient norm".to_owned(), report.grad_norm),
+                    ("step/seconds".to_owned(), report.time.as_secs_f64()),
+                    ("step/tokens per second".to_owned(), report.tokens as f64 / report.time.as_secs_f64()),
+                ];
+                (step_line(report), report.step, scalars)
+            }
+            TrainEvent::Evaluated(at) => (evaluation_line(at), at.step, evaluation_scalars(at)),
+            _ => return Ok(()),
+        };
+        writeln!(self.lines, "{line}")?;
+        let scalars: Vec<(&str, f64)> = scalars.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
+        self.events.write(step, now(), &scalars)
     }
 }
 
-fn line(event: &TrainEvent) -> Option<Value> {
-    match event {
-        TrainEvent::Step(report) => Some(json!({
-            "step": report.step,
-            "loss": report.loss,
-            "sigma": report.sigma,
-            "lr": report.learning_rate,
-            "grad_norm": report.grad_norm,
-            "step_time": report.time.as_secs_f64(),
-            "tokens_per_second": report.tokens as f64 / report.time.as_secs_f64(),
-        })),
-        TrainEvent::Evaluated(at) => Some(json!({
-            "step": at.step,
-            "fixed_loss": at.fixed.mean,
-            "fixed_loss_by_sigma": at.fixed.by_sigma,
-            "holdout_loss": at.holdout.map(|losses| losses.mean),
-            "holdout_loss_by_sigma": at.holdout.map(|losses| losses.by_sigma),
-            "mean_loss": at.steps.map(|losses| losses.mean),
-            "mean_loss_by_sigma": at.steps.map(|losses| losses.by_sigma),
-        })),
-        _ => None,
+/// The lines up to `step`; none before the first step, which is evaluated anew. A line that was cut short ends them.
+fn kept(path: &Path, step: usize) -> io::Result<String> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let stays = |line: &&str| {
+        let line = line.strip_suffix('\n').and_then(|line| serde_json::from_str::<Value>(line).ok());
+        let at = line.and_then(|line| line["step"].as_u64());
+        step > 0 && at.is_some_and(|at| at <= step as u64)
+    };
+    Ok(text.split_inclusive('\n').take_while(stays).collect())
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+fn step_line(report: &lora_train::StepReport) -> Value {
+    json!({
+        "step": report.step,
+        "loss": report.loss,
+        "sigma": report.sigma,
+        "lr": report.learning_rate,
+        "grad_norm": report.grad_norm,
+        "step_time": report.time.as_secs_f64(),
+        "tokens_per_second": report.tokens as f64 / report.time.as_secs_f64(),
+    })
+}
+
+fn evaluation_line(at: &lora_train::Evaluation) -> Value {
+    json!({
+        "step": at.step,
+        "fixed_loss": at.fixed.mean,
+        "fixed_loss_by_sigma": at.fixed.by_sigma,
+        "holdout_loss": at.holdout.map(|losses| losses.mean),
+        "holdout_loss_by_sigma": at.holdout.map(|losses| losses.by_sigma),
+        "mean_loss": at.steps.map(|losses| losses.mean),
+        "mean_loss_by_sigma": at.steps.map(|losses| losses.by_sigma),
+    })
+}
+
+fn evaluation_scalars(at: &lora_train::Evaluation) -> Vec<(String, f64)> {
+    let named = [("fixed", Some(at.fixed)), ("held out", at.holdout), ("mean of steps", at.steps)];
+    let of = |(name, losses): (&str, Option<Losses>)| {
+        let losses = losses?;
+        let quarters = QUARTERS.iter().zip(losses.by_sigma);
+        let quarters =
+            quarters.filter_map(|(quarter, loss)| Some((format!("loss by sigma/{name} {quarter}"), loss?)));
+        Some([(format!("loss/{name}"), losses.mean)].into_iter().chain(quarters).collect::<Vec<_>>())
+    };
+    named.into_iter().filter_map(of).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_after_the_step_and_a_line_cut_short_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(METRICS);
+        let lines = "{\"step\":0}\n{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"fixed_loss\":1}\n{\"step\":3}\n";
+        fs::write(&path, format!("{lines}{{\"step\":4")).unwrap();
+        for (step, length) in [(9, 70), (3, 70), (2, 59), (1, 22), (0, 0)] {
+            Metrics::open(dir.path(), step).unwrap();
+            let wanted = &lines[..length];
+            assert_eq!(fs::read_to_string(&path).unwrap(), wanted, "after step {step}");
+        }
     }
 }

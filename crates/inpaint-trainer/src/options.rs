@@ -78,6 +78,12 @@ table! {
         /// How noise levels are drawn.
         timestep_sampler: TimestepSampler =
             Choice { default: TimestepSampler::ShiftedLogitNormal, of: SAMPLERS };
+        /// Examples that are kept out of training, to see whether the LoRA learns or memorises.
+        holdout_examples: u32 = Int { default: 0, min: 0, max: 1000 };
+        /// Steps between two losses on fixed draws; 0: a tenth of the run.
+        fixed_loss_every: u32 = Int { default: 0, min: 0, max: 20_000 };
+        /// Steps between two snapshots; 0: only when the run is stopped, and at its end.
+        snapshot_every: u32 = Int { default: 100, min: 0, max: 20_000 };
     }
 }
 
@@ -94,6 +100,9 @@ table! {
 /// | `weight_decay` | 0.01 | 0 to 1 |
 /// | `seed` | 42 | 64 bits |
 /// | `timestep_sampler` | `shifted_logit_normal` | `shifted_logit_normal`, `uniform` |
+/// | `holdout_examples` | 0 | 0 to 1000 examples that are kept out of training |
+/// | `fixed_loss_every` | 0 | 0 to 20000 steps; 0 means a tenth of the run |
+/// | `snapshot_every` | 100 | 0 to 20000 steps; 0 means only when the run is stopped, and at its end |
 ///
 /// The reference trainer's own scheduler is `linear`; the default here is `constant`, because the request gives one
 /// learning rate and no decay, and the losses of short and long runs can then be compared.
@@ -164,6 +173,21 @@ impl TrainOptions {
     pub fn timestep_sampler(&self) -> TimestepSampler {
         self.0.timestep_sampler
     }
+
+    /// Examples that are kept out of training.
+    pub fn holdout_examples(&self) -> u32 {
+        self.0.holdout_examples
+    }
+
+    /// Steps between two losses on fixed draws; none: a tenth of the run.
+    pub fn fixed_loss_every(&self) -> Option<u32> {
+        Some(self.0.fixed_loss_every).filter(|every| *every > 0)
+    }
+
+    /// Steps between two snapshots; with 0 there is one only when the run is stopped, and at its end.
+    pub fn snapshot_every(&self) -> u32 {
+        self.0.snapshot_every
+    }
 }
 
 impl Default for TrainOptions {
@@ -178,6 +202,9 @@ impl Default for TrainOptions {
             weight_decay: 0.01,
             seed: 42,
             timestep_sampler: TimestepSampler::ShiftedLogitNormal,
+            holdout_examples: 0,
+            fixed_loss_every: 0,
+            snapshot_every: 100,
         })
     }
 }
@@ -200,6 +227,7 @@ mod tests {
             "latent_rule": "half", "mask_grow_pixels": 12, "mask_grow_frames": 3,
             "scheduler": "cosine_with_restarts", "accumulation": 4, "max_grad_norm": 0.0, "weight_decay": 1.0,
             "seed": u64::MAX, "timestep_sampler": "uniform",
+            "holdout_examples": 2, "fixed_loss_every": 7, "snapshot_every": 50,
         });
         let options = TrainOptions::from_json(&json).unwrap();
         assert_eq!(options.to_json(), json);

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::{
     FitReport, OutFile, OutFiles, RunError, Stage, TrainOptions, TrainRequest, debug_dataset::DebugDataset,
+    metrics::METRICS,
 };
 
 pub(crate) const LORA: &str = "lora.safetensors";
 pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const OUTCOME: &str = "outcome.json";
 pub(crate) const DEBUG_DATASET: &str = "debug_dataset.zip";
 

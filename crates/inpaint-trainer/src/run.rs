@@ -6,25 +6,24 @@ use std::{
 };
 
 use billing::CompletedSteps;
-use lora_train::{
-    LatentCache, TrainError, TrainPlan, TrainedLora,
-    maths::{self, SigmaSampler},
-};
 use ltx_model::{Checkpoint, TextEncoder, Transformer, VideoEncoder};
 use tensor_batch::{Bucket, ClipSource};
 
 use crate::{
-    Answer, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Scheduler, Stage, TimestepSampler,
-    TrainOptions, TrainRequest, Warning, Watch,
+    Answer, Detail, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Stage, TrainOptions,
+    TrainRequest, Warning, Watch,
     clips::{FittedClips, fit},
     debug_dataset::DebugDataset,
     doctor,
     encode::{self, Encoders},
     example::Fit,
-    metrics::Metrics,
-    out::{self, Work},
+    identity::Identity,
+    out::Work,
     publish::{self, Publication},
-    sheet, validation,
+    sheet,
+    training::{self, Training},
+    unfinished::Unfinished,
+    validation,
 };
 
 /// Where a run takes its model from and puts its results: the operator's side, not the user's.
@@ -38,8 +37,11 @@ pub struct Settings {
     pub base_model: String,
     /// Where everything is computed.
     pub device: Device,
-    /// Where the results are put; an earlier run's are set aside.
+    /// Where the results are put. An earlier run's are set aside, unless it is resumed.
     pub out: PathBuf,
+    /// Go on with the unfinished run in `out`. Request, options and data must be what they were; how often the run
+    /// is kept and evaluated may change.
+    pub resume: bool,
     /// What the run may take.
     pub limits: Limits,
 }
@@ -95,11 +97,13 @@ pub fn check(
     Ok(Survey { report, clips, bucket: request.bucket(), _work: work })
 }
 
-/// Trains what `request` asks for.
+/// Trains what `request` asks for. Until it is done, the folder of the results holds the run's state; a run that was
+/// interrupted or killed can be resumed from it, and ends with the same LoRA, byte for byte.
 ///
 /// # Errors
 /// A rejected request says all that is wrong and leaves the results of earlier runs where they are; so do failures
-/// before the first clip is encoded.
+/// before the first clip is encoded. A resumed run is rejected if there is none to go on with, or if it is made of
+/// anything else than before.
 pub fn run(
     request: &TrainRequest,
     options: &TrainOptions,
@@ -107,21 +111,37 @@ pub fn run(
     watch: &mut Watch<'_>,
 ) -> Result<Outcome, RunError> {
     let base = open_base(settings)?;
+    let resumed = settings.resume.then(|| Unfinished::reopen(&settings.out)).transpose()?;
     let work = Work::beside(&settings.out)?;
-    let (clips, report) = prepare(request, options, &settings.limits, &work, watch)?;
-    encode::check_room(clips.len(), request.bucket(), &base, work.path(), settings.limits.disk)?;
+    let (clips, mut report) = prepare(request, options, &settings.limits, &work, watch)?;
+    let plan = training::plan(request, options);
+    let identity = Identity::of(&clips, request.trigger_phrase(), settings)?;
+    let fingerprint = identity.fingerprint(&plan, request, options);
+    let (unfinished, set_aside) = match resumed {
+        Some(unfinished) => {
+            unfinished.check(&fingerprint).map_err(|error| error.with_report(&report))?;
+            (unfinished, None)
+        }
+        None => {
+            encode::check_room(clips.len(), request.bucket(), &base, work.path(), settings.limits.disk)?;
+            Unfinished::begin(&settings.out, &fingerprint)?
+        }
+    };
 
-    let set_aside = out::claim(&settings.out)?;
     let mut debug =
         request.debug_dataset().then(|| DebugDataset::create(work.path().join("debug"))).transpose()?;
-    let encoders = Encoders {
-        checkpoint: &base,
-        text_encoder: &settings.text_encoder,
-        device: &settings.device,
-        trigger: request.trigger_phrase(),
+    let encoders =
+        Encoders { checkpoint: &base, text_encoder: &settings.text_encoder, device: &settings.device };
+    let latents = encoders.encode(&clips, &identity, &unfinished.latents(), debug.as_mut(), watch)?;
+    let training = Training {
+        base: &base,
+        plan: &plan,
+        options,
+        settings,
+        fingerprint: &fingerprint,
+        unfinished: &unfinished,
     };
-    let latents = encoders.encode(&clips, &work.path().join("latents"), debug.as_mut(), watch)?;
-    let lora = train(&latents, &base, &plan(request, options), settings, watch)?;
+    let lora = training.run(&latents, &mut report, watch)?;
     let files = watch.stage(Stage::Publish, 1, |_| {
         let base_model = &settings.base_model;
         Publication { request, options, base_model, report: &report }.write(
@@ -133,6 +153,7 @@ pub fn run(
     let completed = CompletedSteps::finished(request.number_of_steps());
     let outcome = Ok(Outcome { report, completed, files, set_aside });
     write_outcome(&outcome, request, &settings.out)?;
+    unfinished.finish()?;
     outcome
 }
 
@@ -175,11 +196,22 @@ fn prepare(
             validation::check(request, options.latent_rule(), work.path(), limits, &mut report, watch)
         })?;
     }
-    report.passes = Some(doctor::passes(request, options, clips.len()));
+    let held_out = options.holdout_examples() as usize;
+    if held_out >= clips.len() {
+        return Err(none_left(held_out, clips.len()).with_report(&report));
+    }
+    report.passes = Some(doctor::passes(request, options, clips.len() - held_out));
     for warning in doctor::examine(request, &report) {
         note(&mut report, warning, watch);
     }
     Ok((clips, report))
+}
+
+fn none_left(held_out: usize, examples: usize) -> RunError {
+    let msg =
+        format!("no example is left to train on: {held_out} are to be held out, and there are {examples}");
+    let detail = Detail::new("value_error", "none-left-to-train-on", msg);
+    RunError::rejected(vec![detail.within("holdout_examples").within("body")])
 }
 
 /// The archive, fetched and unpacked.
@@ -229,59 +261,6 @@ fn rejected(error: dataset_zip::Rejected) -> RunError {
     }
     let detail = |fault: &dataset_zip::ArchiveError| crate::Detail::of(["body", "training_data_url"], fault);
     RunError::rejected(error.faults().map(detail).collect())
-}
-
-fn train(
-    latents: &LatentCache,
-    base: &Checkpoint,
-    plan: &TrainPlan,
-    settings: &Settings,
-    watch: &mut Watch<'_>,
-) -> Result<TrainedLora, RunError> {
-    watch.stage(Stage::Train, plan.steps, |watch| {
-        let path = settings.out.join(publish::METRICS);
-        let mut metrics = Metrics::create(&path).map_err(RunError::io(Stage::Train, &path))?;
-        let model = Transformer::load(base, &settings.device).map_err(|e| RunError::of(Stage::Train, e))?;
-        let mut unwritten = None;
-        let result = lora_train::train(latents, &model, plan, &mut |event| {
-            if let Err(error) = metrics.write(&event) {
-                unwritten = Some(error);
-                return ControlFlow::Break(());
-            }
-            watch.trained(event)
-        });
-        match (result, unwritten) {
-            (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
-            (Err(TrainError::Interrupted { .. }), None) => Err(RunError::Interrupted),
-            (result, None) => result.map_err(|e| RunError::of(Stage::Train, e)),
-        }
-    })
-}
-
-/// The request and its options in the trainer's own terms.
-fn plan(request: &TrainRequest, options: &TrainOptions) -> TrainPlan {
-    TrainPlan {
-        steps: request.number_of_steps() as usize,
-        rank: request.rank(),
-        learning_rate: request.learning_rate(),
-        scheduler: match options.scheduler() {
-            Scheduler::Constant => maths::Scheduler::Constant,
-            Scheduler::Linear => maths::Scheduler::LINEAR,
-            Scheduler::Cosine => maths::Scheduler::COSINE,
-            Scheduler::CosineWithRestarts => maths::Scheduler::COSINE_WITH_RESTARTS,
-            Scheduler::Polynomial => maths::Scheduler::POLYNOMIAL,
-            Scheduler::Step => maths::Scheduler::STEP,
-        },
-        accumulation: options.accumulation() as usize,
-        max_grad_norm: options.max_grad_norm().unwrap_or(0.0),
-        weight_decay: options.weight_decay(),
-        sampler: match options.timestep_sampler() {
-            TimestepSampler::ShiftedLogitNormal => SigmaSampler::default(),
-            TimestepSampler::Uniform => SigmaSampler::Uniform { min: 0.0, max: 1.0 },
-        },
-        seed: options.seed(),
-        ..TrainPlan::default()
-    }
 }
 
 fn write_outcome(

@@ -56,6 +56,7 @@ fn settings(folder: &Path) -> Settings {
         base_model: "the-base".to_owned(),
         device: Device::flex(),
         out: folder.join("deep/out"),
+        resume: false,
         limits: limits(),
     }
 }

@@ -24,6 +24,11 @@ impl Fingerprint {
         self
     }
 
+    /// Whether there is a part of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(part, _)| part == name)
+    }
+
     /// How `now` differs; empty if it does not.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let (before, after) = (self.by_name(), now.by_name());

@@ -12,7 +12,7 @@ use std::{
 use crate::sandbox::{Sandbox, each};
 
 /// Waits until the training has done some steps.
-fn wait_for_steps(sandbox: &Sandbox, child: &mut Child) {
+pub(crate) fn wait_for_steps(sandbox: &Sandbox, child: &mut Child) {
     let deadline = Instant::now() + Duration::from_secs(120);
     let steps = || fs::read_to_string(sandbox.path("out/metrics.jsonl")).unwrap_or_default().lines().count();
     while steps() < 5 {
@@ -22,7 +22,7 @@ fn wait_for_steps(sandbox: &Sandbox, child: &mut Child) {
     }
 }
 
-fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }
 

@@ -11,6 +11,7 @@ mod frames;
 #[cfg(unix)]
 mod interruption;
 mod rejections;
+mod resuming;
 mod sandbox;
 mod training;
 mod validation;

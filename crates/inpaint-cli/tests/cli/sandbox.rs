@@ -70,11 +70,21 @@ impl Sandbox {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let call =
             Call { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
-        let left: Vec<String> =
-            self.entries().into_iter().filter(|name| name.starts_with(".inpaint-work-")).collect();
+        let left = self.work_folders();
         assert!(left.is_empty(), "left behind: {left:?}");
         assert!(!call.stderr.contains("panicked"), "{}", call.stderr);
         call
+    }
+
+    /// Kills a call at once, and removes the folder that it worked in, which it had no time for.
+    pub(crate) fn kill(&self, mut child: Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        self.work_folders().iter().for_each(|name| fs::remove_dir_all(self.path(name)).unwrap());
+    }
+
+    fn work_folders(&self) -> Vec<String> {
+        self.entries().into_iter().filter(|name| name.starts_with(".inpaint-work-")).collect()
     }
 
     /// Runs the command to its end.

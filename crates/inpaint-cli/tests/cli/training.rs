@@ -38,7 +38,7 @@ fn check_files(sandbox: &Sandbox, files: &Value) {
     let files = files.as_object().unwrap();
     let kinds: Vec<&str> = files.keys().map(String::as_str).collect();
     assert_eq!(kinds, ["config_file", "lora_file", "metrics_file"]);
-    let mut names = BTreeSet::from(["outcome.json".to_owned()]);
+    let mut names = BTreeSet::from(["outcome.json", "events.out.tfevents.inpaint"].map(str::to_owned));
     for file in files.values() {
         let path = file["url"].as_str().unwrap().strip_prefix("file://").unwrap().replace("%20", " ");
         assert_eq!(fs::metadata(&path).unwrap().len(), file["file_size"], "{file}");

@@ -1,0 +1,125 @@
+//! Latents become adapters, in a run that goes on from where it was ended.
+
+use std::ops::ControlFlow;
+
+use lora_train::{
+    Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainPlan, TrainState, TrainedLora, Trainer,
+    maths::{self, SigmaSampler},
+};
+use ltx_model::{Checkpoint, Transformer};
+
+use crate::{
+    FitReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions, TrainRequest, Warning,
+    Watch,
+    event::StageWatch,
+    metrics::{METRICS, Metrics},
+    unfinished::Unfinished,
+};
+
+/// What training takes besides the latents.
+pub(crate) struct Training<'a> {
+    pub(crate) base: &'a Checkpoint,
+    pub(crate) plan: &'a TrainPlan,
+    pub(crate) options: &'a TrainOptions,
+    pub(crate) settings: &'a Settings,
+    pub(crate) fingerprint: &'a Fingerprint,
+    pub(crate) unfinished: &'a Unfinished,
+}
+
+impl Training<'_> {
+    /// Trains from the newest snapshot, or from the beginning, to the end of the plan.
+    pub(crate) fn run(
+        &self,
+        latents: &LatentCache,
+        report: &mut FitReport,
+        watch: &mut Watch<'_>,
+    ) -> Result<TrainedLora, RunError> {
+        watch.stage(Stage::Train, self.plan.steps, |watch| {
+            let model = Transformer::load(self.base, &self.settings.device)
+                .map_err(|e| RunError::of(Stage::Train, e))?;
+            let snapshots =
+                Snapshots::open(&self.unfinished.snapshots()).map_err(|e| RunError::of(Stage::Train, e))?;
+            let state = self.state(&snapshots, &model, report, watch)?;
+            let keep = Keep {
+                snapshots: &snapshots,
+                fingerprint: self.fingerprint,
+                every: self.options.snapshot_every() as usize,
+            };
+            let pace = self.pace(keep);
+            let path = self.settings.out.join(METRICS);
+            let mut metrics =
+                Metrics::open(&self.settings.out, state.step()).map_err(RunError::io(Stage::Train, &path))?;
+            let mut unwritten = None;
+            let trainer = Trainer::new(latents, &model, self.plan, state);
+            let result = trainer.and_then(|trainer| {
+                trainer.run(&pace, &mut |event, _| {
+                    if let Err(error) = metrics.write(&event) {
+                        unwritten = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                    watch.trained(event)
+                })
+            });
+            match (result, unwritten) {
+                (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
+                (Err(TrainError::Interrupted { .. }), None) => Err(RunError::Interrupted),
+                (result, None) => result.map_err(|e| RunError::of(Stage::Train, e)),
+            }
+        })
+    }
+
+    /// Where the run stands.
+    fn state(
+        &self,
+        snapshots: &Snapshots,
+        model: &Transformer,
+        report: &mut FitReport,
+        watch: &mut StageWatch<'_, '_>,
+    ) -> Result<TrainState, RunError> {
+        let latest = snapshots.latest().map_err(|e| RunError::of(Stage::Train, e))?;
+        for damaged in &latest.damaged {
+            let warning = Warning::new("state", "snapshot-damaged", damaged.to_string());
+            watch.warn(&warning);
+            report.warnings.push(warning);
+        }
+        let Some(snapshot) = latest.snapshot else { return Ok(TrainState::new(model, self.plan)) };
+        let state = snapshot.restore(self.fingerprint, self.plan, model);
+        let state = state.map_err(|e| RunError::of(Stage::Train, e))?;
+        watch.resumed(state.step());
+        Ok(state)
+    }
+
+    fn pace<'k>(&self, keep: Keep<'k>) -> Pace<'k> {
+        let pace = Pace { keep: Some(keep), ..Pace::of(self.plan) };
+        match self.options.fixed_loss_every() {
+            Some(every) => Pace { fixed_loss_every: every as usize, ..pace },
+            None => pace,
+        }
+    }
+}
+
+/// The request and its options in the trainer's own terms.
+pub(crate) fn plan(request: &TrainRequest, options: &TrainOptions) -> TrainPlan {
+    TrainPlan {
+        steps: request.number_of_steps() as usize,
+        rank: request.rank(),
+        learning_rate: request.learning_rate(),
+        scheduler: match options.scheduler() {
+            Scheduler::Constant => maths::Scheduler::Constant,
+            Scheduler::Linear => maths::Scheduler::LINEAR,
+            Scheduler::Cosine => maths::Scheduler::COSINE,
+            Scheduler::CosineWithRestarts => maths::Scheduler::COSINE_WITH_RESTARTS,
+            Scheduler::Polynomial => maths::Scheduler::POLYNOMIAL,
+            Scheduler::Step => maths::Scheduler::STEP,
+        },
+        accumulation: options.accumulation() as usize,
+        max_grad_norm: options.max_grad_norm().unwrap_or(0.0),
+        weight_decay: options.weight_decay(),
+        sampler: match options.timestep_sampler() {
+            TimestepSampler::ShiftedLogitNormal => SigmaSampler::default(),
+            TimestepSampler::Uniform => SigmaSampler::Uniform { min: 0.0, max: 1.0 },
+        },
+        seed: options.seed(),
+        holdout_examples: options.holdout_examples() as usize,
+    }
+}

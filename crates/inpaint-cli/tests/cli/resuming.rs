@@ -12,17 +12,17 @@ use crate::{
     sandbox::{Sandbox, assert_rejected, kinds},
 };
 
-/// A run of 300 steps into `out`, with a snapshot every 3.
+/// A run of 100 steps into `out`, with a snapshot every 10.
 const RUN: [&str; 9] = [
     "train",
     "--bucket",
     "32x32x9",
     "--set",
-    "number_of_steps=300",
+    "number_of_steps=100",
     "--set",
     "rank=8",
     "--set",
-    "snapshot_every=3",
+    "snapshot_every=10",
 ];
 
 fn with<'a>(args: &[&'a str]) -> Vec<&'a str> {
@@ -67,7 +67,7 @@ fn an_interrupted_and_a_killed_run_end_with_the_bytes_of_an_undisturbed_one() {
     assert!(call.stderr.contains("--resume"), "it says how to go on: {call:?}");
     kill_after_steps(&sandbox, &["--resume"]);
     let answer = finish(&sandbox, &["--resume"]);
-    assert_eq!(answer["billable_units"], 300);
+    assert_eq!(answer["billable_units"], 100);
     assert!(lora(&sandbox, "out") == lora(&sandbox, "whole"), "other bytes");
     assert_eq!(sandbox.entries(), ["out", "whole"]);
     assert!(!sandbox.path("out/state").exists(), "nothing is kept of a finished run");

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use inpaint_trainer::{Device, Draft, Fetcher, Limits, Reach, RequestError, TrainOptions, TrainRequest};
+use inpaint_trainer::{
+    BasePrecision, Device, Draft, Fetcher, Limits, Reach, RequestError, TrainOptions, TrainRequest,
+};
 use serde_json::{Map, Value};
 use tensor_batch::Bucket;
 
@@ -56,6 +58,9 @@ pub(crate) struct TrainArgs {
     /// Where to compute
     #[arg(long, value_name = "cpu|cuda[:N]", default_value = "cpu", value_parser = device)]
     pub(crate) device: Device,
+    /// How the frozen weights are kept [default: f32 on the CPU, bf16 elsewhere]
+    #[arg(long, value_name = "f32|bf16|int8")]
+    pub(crate) base_precision: Option<BasePrecision>,
     /// Seed of every random draw [default: 42]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

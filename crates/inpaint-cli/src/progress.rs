@@ -27,6 +27,7 @@ impl Progress {
             Event::Progress { done, .. } => self.bar.set_position(*done),
             Event::Finished { stage } => self.finish(*stage),
             Event::Warned(warning) => self.line(&format!("warning: {}", warning.message)),
+            Event::Planned(plan) => plan.to_string().lines().for_each(|line| self.line(line)),
             Event::Resumed { step } => self.resume(*step),
             Event::Trained(event) => self.trained(event),
             _ => {}

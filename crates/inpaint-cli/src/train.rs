@@ -3,7 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use inpaint_trainer::{
-    Answer, Cancel, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch, is_unfinished,
+    Answer, BasePrecision, Cancel, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch,
+    is_unfinished,
 };
 use tensor_batch::Bucket;
 
@@ -99,6 +100,7 @@ fn settings(args: &TrainArgs) -> Result<Settings, BadRequest> {
         text_encoder,
         base_model,
         device: args.device.clone(),
+        base_precision: args.base_precision.unwrap_or_else(|| BasePrecision::default_on(&args.device)),
         out: args.out.clone(),
         resume: args.resume,
         limits: limits(),

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use lora_train::{Digest, LatentCache, LatentCacheWriter};
 use ltx_model::{
-    Checkpoint, ConnectorConfig, ModelError, TextEncoder, VideoEncoder, pixels_to_tensor, to_host,
+    Checkpoint, ConnectorConfig, ModelError, TextEncoder, Tile, VideoEncoder, pixels_to_tensor, to_host,
 };
 use ndarray::{Array2, Array4};
 use tensor_batch::{Bucket, ClipSource, FittedClip};
 
 use crate::{
-    Device, Disk, RunError, Stage, Watch, clips::FittedClips, debug_dataset::DebugDataset,
+    Cuts, Device, Disk, RunError, Stage, Watch, clips::FittedClips, debug_dataset::DebugDataset,
     disk::latent_cache_bytes, identity::Identity,
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct Encoders<'a> {
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) text_encoder: &'a Path,
     pub(crate) device: &'a Device,
+    /// How the work is cut so that it fits into memory.
+    pub(crate) cuts: Cuts,
 }
 
 impl Encoders<'_> {
@@ -74,7 +76,13 @@ impl Encoders<'_> {
 
     /// Normalised latents `[128, F', H', W']`.
     fn latents(&self, encoder: &VideoEncoder, fitted: &FittedClip) -> Result<Array4<f32>, RunError> {
-        let latents = encoder.encode(pixels_to_tensor(fitted.clip(), self.device));
+        let pixels = pixels_to_tensor(fitted.clip(), self.device);
+        let latents = match self.cuts.tile {
+            None => encoder.encode(pixels),
+            Some([size, overlap]) => Tile::new(size, overlap)
+                .and_then(|tile| encoder.encode_tiled_spatially(pixels, tile))
+                .map_err(|e| RunError::of(Stage::EncodeClips, e))?,
+        };
         let (values, [_, channels, frames, height, width]) = to_host(latents);
         let latents = Array4::from_shape_vec([channels, frames, height, width], values);
         latents.map_err(|e| RunError::Failed { stage: Stage::EncodeClips, source: e.into() })
@@ -96,8 +104,8 @@ impl Encoders<'_> {
             let encoder = TextEncoder::load(self.text_encoder, self.checkpoint, self.device)
                 .map_err(|e| RunError::of(Stage::EncodePrompts, e))?;
             let mut stopped = None;
-            let contexts =
-                encoder.encode(&prompts, |done| stopped = watch.done(done).err()).map_err(failed)?;
+            let progress = |done| stopped = watch.done(done).err();
+            let contexts = encoder.encode_together(&prompts, self.cuts.captions, progress).map_err(failed)?;
             if let Some(stopped) = stopped {
                 return Err(stopped);
             }

@@ -10,7 +10,7 @@ use std::{
 
 use lora_train::TrainEvent;
 
-use crate::{RunError, Warning};
+use crate::{MemoryPlan, RunError, Warning};
 
 /// The stages of a run, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +77,8 @@ pub enum Event {
     },
     /// Something that is no fault and that the user should know.
     Warned(Warning),
+    /// What the run will hold in memory, told before any model is loaded.
+    Planned(MemoryPlan),
     /// The training goes on after this step, which an earlier process did.
     Resumed {
         /// Optimiser steps done.
@@ -116,6 +118,10 @@ impl<'a> Watch<'a> {
 
     pub(crate) fn warn(&mut self, warning: &Warning) {
         (self.observe)(Event::Warned(warning.clone()));
+    }
+
+    pub(crate) fn planned(&mut self, plan: &MemoryPlan) {
+        (self.observe)(Event::Planned(plan.clone()));
     }
 
     /// Runs a stage of `total` units.

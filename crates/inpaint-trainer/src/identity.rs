@@ -9,7 +9,7 @@ use std::{
 use lora_train::{CacheEntry, Digest, DigestBuilder, Fingerprint, TrainPlan};
 use tensor_batch::Caption;
 
-use crate::{RunError, Settings, Stage, TrainOptions, TrainRequest, clips::FittedClips};
+use crate::{BasePrecision, RunError, Settings, Stage, TrainOptions, TrainRequest, clips::FittedClips};
 
 /// Changes when clips are fitted or encoded in another way, so that older work is not taken up.
 const ENCODING: &[u8] = b"encoding 1";
@@ -30,6 +30,7 @@ const PACE: [&str; 2] = ["snapshot_every", "fixed_loss_every"];
 pub(crate) struct Identity {
     checkpoint: Digest,
     text_encoder: Digest,
+    precision: BasePrecision,
     /// The examples, in order.
     pub(crate) entries: Vec<CacheEntry>,
     /// Every distinct prompt with the name of its context.
@@ -44,7 +45,9 @@ impl Identity {
         let folder = &settings.text_encoder;
         let text_encoder =
             files(folder).and_then(|files| sampled(&files)).map_err(RunError::io(Stage::Survey, folder))?;
-        let mut identity = Self { checkpoint, text_encoder, entries: Vec::new(), prompts: Vec::new() };
+        let precision = settings.base_precision;
+        let mut identity =
+            Self { checkpoint, text_encoder, precision, entries: Vec::new(), prompts: Vec::new() };
         for example in clips.examples() {
             let prompt = Caption::prompt(trigger, example.caption());
             let key = DigestBuilder::new().part(ENCODING).part(checkpoint.as_bytes());
@@ -87,6 +90,7 @@ impl Identity {
         fingerprint = fingerprint
             .with("bucket", request.bucket())
             .with("base model", self.checkpoint)
+            .with("base precision", self.precision)
             .with("text encoder", self.text_encoder);
         for entry in &self.entries {
             let content = DigestBuilder::new().part(entry.example.as_bytes()).part(entry.context.as_bytes());

@@ -1,6 +1,6 @@
 //! What a run may take, as arguments.
 
-use crate::{Disk, Fetcher};
+use crate::{Disk, Fetcher, Memory};
 
 /// What a run may take of the network, the disk and the machine's time. As it comes, it is safe in a service.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Limits {
     pub fetcher: Fetcher,
     /// Asked before the archive is unpacked and before clips are encoded.
     pub disk: Disk,
+    /// Asked before a model is loaded.
+    pub memory: Memory,
 }
 
 impl Default for Limits {
@@ -28,6 +30,7 @@ impl Default for Limits {
             sample_bytes: 1 << 30,
             fetcher: Fetcher::default(),
             disk: Disk::default(),
+            memory: Memory::default(),
         }
     }
 }

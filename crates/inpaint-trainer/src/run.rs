@@ -10,14 +10,15 @@ use ltx_model::{Checkpoint, TextEncoder, Transformer, VideoEncoder};
 use tensor_batch::{Bucket, ClipSource};
 
 use crate::{
-    Answer, Detail, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Stage, TrainOptions,
-    TrainRequest, Warning, Watch,
+    Answer, BasePrecision, Detail, Device, FitReport, FrameSnap, Limits, MemoryPlan, OutFiles, RunError,
+    Stage, TrainOptions, TrainRequest, Warning, Watch,
     clips::{FittedClips, fit},
     debug_dataset::DebugDataset,
     doctor,
     encode::{self, Encoders},
     example::Fit,
     identity::Identity,
+    memory,
     out::Work,
     publish::{self, Publication},
     sheet,
@@ -37,6 +38,9 @@ pub struct Settings {
     pub base_model: String,
     /// Where everything is computed.
     pub device: Device,
+    /// How the transformer's frozen weights are kept; [`BasePrecision::default_on`] the device unless there is a
+    /// reason.
+    pub base_precision: BasePrecision,
     /// Where the results are put. An earlier run's are set aside, unless it is resumed.
     pub out: PathBuf,
     /// Go on with the unfinished run in `out`. Request, options and data must be what they were; how often the run
@@ -115,6 +119,7 @@ pub fn run(
     let work = Work::beside(&settings.out)?;
     let (clips, mut report) = prepare(request, options, &settings.limits, &work, watch)?;
     let plan = training::plan(request, options);
+    let memory = planned(request, settings, &base, &clips, watch)?;
     let identity = Identity::of(&clips, request.trigger_phrase(), settings)?;
     let fingerprint = identity.fingerprint(&plan, request, options);
     let (unfinished, set_aside) = match resumed {
@@ -130,8 +135,12 @@ pub fn run(
 
     let mut debug =
         request.debug_dataset().then(|| DebugDataset::create(work.path().join("debug"))).transpose()?;
-    let encoders =
-        Encoders { checkpoint: &base, text_encoder: &settings.text_encoder, device: &settings.device };
+    let encoders = Encoders {
+        checkpoint: &base,
+        text_encoder: &settings.text_encoder,
+        device: &settings.device,
+        cuts: memory.cuts,
+    };
     let latents = encoders.encode(&clips, &identity, &unfinished.latents(), debug.as_mut(), watch)?;
     let training = Training {
         base: &base,
@@ -165,6 +174,22 @@ fn open_base(settings: &Settings) -> Result<Checkpoint, RunError> {
     VideoEncoder::check(&base, &settings.device).map_err(failed)?;
     TextEncoder::check(&settings.text_encoder, &base, &settings.device).map_err(failed)?;
     Ok(base)
+}
+
+/// What the run will hold in memory, if that is there.
+fn planned(
+    request: &TrainRequest,
+    settings: &Settings,
+    base: &Checkpoint,
+    clips: &FittedClips,
+    watch: &mut Watch<'_>,
+) -> Result<MemoryPlan, RunError> {
+    let failed = |e| RunError::of(Stage::EncodeClips, e);
+    let job = memory::job(request, settings, base, clips).map_err(failed)?;
+    let plan = MemoryPlan::of(&job, settings.limits.memory.free(&settings.device));
+    watch.planned(&plan);
+    plan.check(&job).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+    Ok(plan)
 }
 
 /// Everything up to the encoders.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use inpaint_trainer::{
-    Cancel, Device, Disk, Event, Fetcher, Limits, Outcome, Reach, RunError, Settings, Stage, TrainOptions,
-    TrainRequest, Watch,
+    BasePrecision, Cancel, Device, Disk, Event, Fetcher, Limits, Outcome, Reach, RunError, Settings, Stage,
+    TrainOptions, TrainRequest, Watch,
 };
 use serde_json::{Value, json};
 
@@ -55,6 +55,7 @@ fn settings(folder: &Path) -> Settings {
         text_encoder: workspace("assets/tiny/gemma"),
         base_model: "the-base".to_owned(),
         device: Device::flex(),
+        base_precision: BasePrecision::Float32,
         out: folder.join("deep/out"),
         resume: false,
         limits: limits(),

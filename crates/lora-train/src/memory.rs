@@ -151,6 +151,12 @@ impl StepSize {
         }
     }
 
+    /// What a forward pass without gradients holds at its highest besides weights, adapters and the batch: in the
+    /// feed-forward the residual stream, its norm, and the wide layer before and after its activation.
+    pub fn forward_bytes(&self, formats: &Formats) -> u64 {
+        2 * self.stream(formats) + self.block_working(formats)
+    }
+
     fn stream(&self, formats: &Formats) -> u64 {
         formats.activation * self.batch * self.tokens * self.width
     }

@@ -519,7 +519,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        recorded_linear(x, Linear::new(Stored::dense(weight.into_primitive()), bias.into_primitive()))
+        recorded_linear::<C>(x, Linear::new(Stored::dense(weight.into_primitive()), bias.into_primitive()))
     }
 
     fn linear_int8(
@@ -529,7 +529,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         let weight = Stored::int8(values, scales.into_primitive());
-        recorded_linear(x, Linear::new(weight, bias.into_primitive()))
+        recorded_linear::<C>(x, Linear::new(weight, bias.into_primitive()))
     }
 
     fn adapted_linear(
@@ -541,7 +541,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         scale: f64,
     ) -> FloatTensor<Self> {
         let layer = Linear::new(Stored::dense(weight.into_primitive()), bias.into_primitive());
-        recorded_adapted_linear(x, layer, a, b, scale)
+        recorded_adapted_linear::<C>(x, layer, a, b, scale)
     }
 
     fn adapted_linear_int8(
@@ -554,7 +554,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         scale: f64,
     ) -> FloatTensor<Self> {
         let weight = Stored::int8(values, scales.into_primitive());
-        recorded_adapted_linear(x, Linear::new(weight, bias.into_primitive()), a, b, scale)
+        recorded_adapted_linear::<C>(x, Linear::new(weight, bias.into_primitive()), a, b, scale)
     }
 
     fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {

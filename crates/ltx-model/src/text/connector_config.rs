@@ -18,6 +18,16 @@ pub struct ConnectorConfig {
 }
 
 impl ConnectorConfig {
+    /// LTX-2.3's, of the video stream.
+    pub fn ltx_2_3() -> Self {
+        Self {
+            num_attention_heads: 32,
+            attention_head_dim: 128,
+            num_layers: 8,
+            positional_embedding_max_pos: 4096.0,
+        }
+    }
+
     /// Reads the connector's part of `config.transformer`. The rest of the section may be absent.
     ///
     /// # Errors

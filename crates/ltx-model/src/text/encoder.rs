@@ -10,9 +10,9 @@ use crate::{Checkpoint, ModelError, Setting, Wanted, weights::Weights};
 /// The tokens of every context, caption and registers together.
 pub const CONTEXT_TOKENS: usize = 1024;
 
-/// How many captions pass Gemma together. Their hidden states, up to 0.8 GB each at full size, share each
+/// How many captions pass Gemma together unless told. Their hidden states, up to 0.8 GB each at full size, share each
 /// reading of the layers.
-const CAPTIONS_AT_ONCE: usize = 8;
+pub const CAPTIONS_AT_ONCE: usize = 8;
 
 const PROJECTION: &str = "text_embedding_projection";
 const FAMILIES: [&str; 2] = ["text_embedding_projection.video_aggregate_embed", CONNECTOR];
@@ -74,12 +74,25 @@ impl TextEncoder {
     pub fn encode(
         &self,
         prompts: &[String],
+        progress: impl FnMut(usize),
+    ) -> Result<Vec<Tensor<2>>, ModelError> {
+        self.encode_together(prompts, CAPTIONS_AT_ONCE, progress)
+    }
+
+    /// The same with `together` captions in memory at a time; the numbers do not depend on it.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_together(
+        &self,
+        prompts: &[String],
+        together: usize,
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<Tensor<2>>, ModelError> {
         let tokens = |prompt: &String| self.tokenizer.encode(prompt, CONTEXT_TOKENS);
         let captions: Vec<Tokens> = prompts.iter().map(tokens).collect::<Result<_, _>>()?;
         let mut contexts = Vec::with_capacity(captions.len());
-        for captions in captions.chunks(CAPTIONS_AT_ONCE) {
+        for captions in captions.chunks(together.max(1)) {
             for states in self.gemma.hidden_states(captions)? {
                 contexts.push(self.connector.forward(self.features.forward(states), CONTEXT_TOKENS));
                 progress(contexts.len());

@@ -52,6 +52,24 @@ pub struct GemmaConfig {
 }
 
 impl GemmaConfig {
+    /// Gemma 3, 12B, which LTX-2.3's text path is made for.
+    pub fn gemma_3_12b() -> Self {
+        let layer = |i: usize| if (i + 1).is_multiple_of(6) { LayerType::Full } else { LayerType::Sliding };
+        Self {
+            hidden_size: 3840,
+            intermediate_size: 15_360,
+            num_attention_heads: 16,
+            num_key_value_heads: 8,
+            head_dim: 256,
+            query_pre_attn_scalar: 256.0,
+            rms_norm_eps: 1e-6,
+            sliding_window: 1024,
+            layer_types: (0..48).map(layer).collect(),
+            rope_full: GemmaRope { theta: 1e6, factor: 8.0 },
+            rope_sliding: GemmaRope { theta: 1e4, factor: 1.0 },
+        }
+    }
+
     /// Reads `config.json` in `folder`, of the multimodal model or of the text model alone. Absent settings
     /// are those of the 12B model.
     ///
@@ -194,6 +212,7 @@ mod tests {
     #[test]
     fn an_empty_text_config_is_the_12b_model() -> Result<(), Vec<Setting>> {
         let config = GemmaConfig::read(&json!({"model_type": "gemma3", "text_config": {}}))?;
+        assert_eq!(config, GemmaConfig::gemma_3_12b());
         assert_eq!((config.hidden_size, config.intermediate_size, config.head_dim), (3840, 15_360, 256));
         assert_eq!((config.num_attention_heads, config.num_key_value_heads), (16, 8));
         assert_eq!(config.hidden_states(), 49);

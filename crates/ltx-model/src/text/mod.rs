@@ -7,13 +7,15 @@ mod features;
 mod gemma;
 mod gemma_config;
 mod gemma_layer;
+mod memory;
 mod shards;
 mod tokenizer;
 
 pub use connector::{Connector, ConnectorBlock};
 pub use connector_config::ConnectorConfig;
-pub use encoder::{CONTEXT_TOKENS, TextEncoder};
+pub use encoder::{CAPTIONS_AT_ONCE, CONTEXT_TOKENS, TextEncoder};
 pub use features::{FeatureExtractor, normalise_states};
 pub use gemma::Gemma;
 pub use gemma_config::{GemmaConfig, GemmaRope, LayerType};
+pub use memory::TextMemory;
 pub use tokenizer::{Tokenizer, Tokens};

@@ -11,6 +11,7 @@ mod config;
 mod conv;
 mod decoder;
 mod encoder;
+mod memory;
 mod patch;
 mod resample;
 mod statistics;

@@ -1,0 +1,235 @@
+//! What each stage holds, and which settings would make a job fit.
+
+use std::cmp::Ordering;
+
+use lora_train::memory::StepSize;
+use ltx_model::{BasePrecision, CAPTIONS_AT_ONCE, CONTEXT_TOKENS, TextMemory};
+use tensor_batch::{AspectRatio, Bucket, Resolution};
+
+use super::{Cuts, Free, Held, Job, MemoryPlan, StageMemory};
+
+const FLOAT: u64 = 4;
+
+/// The process itself, with its libraries and buffers.
+const PROCESS: u64 = 400 << 20;
+
+/// The context of a GPU's driver, with its kernels.
+const CONTEXT: u64 = 600 << 20;
+
+/// What a GPU's allocator leaves between tensors: one part in so many of what is computed.
+const SLACK: u64 = 10;
+
+/// The largest tensor of the transformer's file, which is on the host while it is read: the modulation's last layer.
+fn read_buffer(job: &Job) -> u64 {
+    let width = job.transformer.inner_dim() as u64;
+    2 * 9 * width * width
+}
+
+/// Tiles that clips are encoded in: their side and what they share. None is the whole clip.
+const TILES: [Option<[usize; 2]>; 4] = [None, Some([512, 128]), Some([384, 128]), Some([256, 64])];
+
+/// Tiles that previews are decoded in: frames, side.
+const PREVIEW_TILES: [[usize; 2]; 3] = [[80, 768], [48, 384], [24, 256]];
+
+pub(super) fn planned(job: &Job, free: Free) -> MemoryPlan {
+    let (tile, encoding) = encoding(job, free);
+    let (captions, texts) = texts(job, free);
+    let mut stages = vec![encoding, texts, training(job)];
+    if let Some(bucket) = job.preview {
+        stages.push(previews(job, bucket, free));
+    }
+    MemoryPlan { stages, cuts: Cuts { tile, captions }, unified: job.unified, free }
+}
+
+/// The first way of doing a stage that fits, else the last.
+fn first_that_fits<T>(
+    job: &Job,
+    free: Free,
+    ways: impl IntoIterator<Item = (T, StageMemory)>,
+) -> Option<(T, StageMemory)> {
+    let mut last = None;
+    for way in ways {
+        let fits = free.holds(&way.1.held, job.unified);
+        last = Some(way);
+        if fits {
+            break;
+        }
+    }
+    last
+}
+
+fn encoding(job: &Job, free: Free) -> (Option<[usize; 2]>, StageMemory) {
+    let size = job.bucket.size();
+    let whole = [size.width as usize, size.height as usize];
+    let smaller = |tile: &Option<[usize; 2]>| tile.is_none_or(|[side, _]| whole.iter().any(|w| side < *w));
+    let ways = TILES.into_iter().filter(smaller).map(|tile| (tile, encoded_in(job, tile)));
+    first_that_fits(job, free, ways).unwrap_or_else(|| (None, encoded_in(job, None)))
+}
+
+fn encoded_in(job: &Job, tile: Option<[usize; 2]>) -> StageMemory {
+    let (size, frames) = (job.bucket.size(), job.bucket.frames().get() as usize);
+    let [width, height] = [size.width, size.height].map(|side| side as usize);
+    let within = |side: usize| tile.map_or(side, |[most, _]| side.min(most));
+    let pixels = (3 * frames * width * height) as u64;
+    let tiles = job.vae.encoding_bytes([frames, within(height), within(width)]);
+    let activations = tiles + if tile.is_some() { FLOAT * pixels } else { 0 };
+    let how = match tile {
+        Some([side, shared]) => format!("tiles of {side} pixels that share {shared}"),
+        None => String::new(),
+    };
+    // A GPU's convolutions want their channels last, and copy what comes otherwise.
+    let activations = if job.unified { activations } else { activations + activations / 2 };
+    let held = Held {
+        weights: job.vae.encoder_weight_bytes(),
+        activations,
+        // The clip as bytes and as floats on its way to the device.
+        host: PROCESS + pixels + if job.unified { 0 } else { FLOAT * pixels },
+        ..Held::default()
+    };
+    StageMemory { what: "encoding clips", how, held: on_device(job, held) }
+}
+
+fn texts(job: &Job, free: Free) -> (usize, StageMemory) {
+    let most = job.prompts.clamp(1, CAPTIONS_AT_ONCE);
+    let ways = (1..=most).rev().map(|captions| (captions, texts_in(job, captions)));
+    first_that_fits(job, free, ways).unwrap_or_else(|| (1, texts_in(job, 1)))
+}
+
+fn texts_in(job: &Job, captions: usize) -> StageMemory {
+    let memory = TextMemory::of(&job.gemma, &job.connector, job.caption_tokens, !job.unified);
+    let projection =
+        2 * (job.gemma.hidden_states() * job.gemma.hidden_size * job.connector.inner_dim()) as u64;
+    let contexts = FLOAT * (job.prompts * CONTEXT_TOKENS * job.connector.inner_dim()) as u64;
+    let held = Held {
+        weights: memory.weights,
+        activations: memory.total(captions) - memory.weights + contexts,
+        host: PROCESS + if job.unified { 0 } else { projection },
+        ..Held::default()
+    };
+    let how = if captions == 1 { String::new() } else { format!("{captions} captions together") };
+    StageMemory { what: "encoding prompts", how, held: on_device(job, held) }
+}
+
+fn training(job: &Job) -> StageMemory {
+    let formats = job.formats();
+    let step = step_size(job, job.bucket);
+    let memory = step.memory_in(&formats, job.kept_bytes);
+    let held = Held {
+        weights: weights(job, &step),
+        adapters: memory.adapters,
+        activations: memory.kept + memory.working + memory.batch,
+        // Adapters and moments pass the host when they are saved, once as tensors and once as a file.
+        host: PROCESS + read_buffer(job) + memory.adapters / 4 * 3 * 2 + on_host(job, &step),
+        ..Held::default()
+    };
+    let how = match job.offload {
+        0 => String::new(),
+        blocks => format!("{blocks} of {} blocks on the host", step.layers),
+    };
+    StageMemory { what: "training", how, held: on_device(job, held) }
+}
+
+fn previews(job: &Job, bucket: Bucket, free: Free) -> StageMemory {
+    let formats = job.formats();
+    let step = step_size(job, bucket);
+    let (size, frames) = (bucket.size(), bucket.frames().get() as usize);
+    let ways = PREVIEW_TILES.map(|[most_frames, side]| {
+        let sides = [size.height, size.width].map(|pixels| (pixels as usize).min(side));
+        let decoding = job.vae.decoding_bytes([frames.min(most_frames), sides[0], sides[1]]);
+        let decoding = if job.unified { decoding } else { decoding + decoding / 2 };
+        let video = FLOAT * 3 * frames as u64 * u64::from(size.width) * u64::from(size.height);
+        let memory = step.memory_in(&formats, 0);
+        let held = Held {
+            weights: weights(job, &step) + job.vae.decoder_weight_bytes(),
+            // The gradients are gone.
+            adapters: memory.adapters / 4 * 3,
+            activations: step.forward_bytes(&formats).max(decoding),
+            host: PROCESS + read_buffer(job) + video + on_host(job, &step),
+            ..Held::default()
+        };
+        let how = format!("tiles of {most_frames} frames and {side} pixels");
+        ((), StageMemory { what: "previews", how, held: on_device(job, held) })
+    });
+    let [_, _, least] = ways.clone();
+    first_that_fits(job, free, ways).unwrap_or(least).1
+}
+
+/// With what a GPU takes besides.
+fn on_device(job: &Job, held: Held) -> Held {
+    let overhead = if job.unified { 0 } else { CONTEXT + held.activations / SLACK };
+    Held { overhead, ..held }
+}
+
+fn step_size(job: &Job, bucket: Bucket) -> StepSize {
+    let model = &job.transformer;
+    StepSize {
+        layers: model.num_layers as u64,
+        width: model.inner_dim() as u64,
+        context_width: model.cross_attention_dim as u64,
+        heads: model.num_attention_heads as u64,
+        channels: model.in_channels as u64,
+        batch: 1,
+        tokens: bucket.latent_grid().tokens() as u64,
+        context: CONTEXT_TOKENS as u64,
+        rank: job.rank.get() as u64,
+    }
+}
+
+/// The transformer's weights on the device: blocks that stay on the host have room for one at work and the next.
+fn weights(job: &Job, step: &StepSize) -> u64 {
+    let hosted = (job.offload as u64).min(step.layers);
+    let blocks = step.layers - hosted + hosted.min(2);
+    step.outer_weights(job.base) + blocks * step.block_weights(job.base)
+}
+
+/// The weights of blocks that stay on the host.
+fn on_host(job: &Job, step: &StepSize) -> u64 {
+    (job.offload as u64).min(step.layers) * step.block_weights(job.base)
+}
+
+/// Settings with which `job` fits into what is free, the fewest changes first.
+pub(super) fn remedies(job: &Job, free: Free) -> Vec<String> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for base in more_compact(job.base) {
+        let fitting = smaller_sizes(job.bucket).find_map(|(resolution, bucket)| {
+            let changed = Job { base, bucket, ..job.clone() };
+            least_offload(&changed, free).map(|offload| (resolution, offload))
+        });
+        let Some((resolution, offload)) = fitting else { continue };
+        let mut settings = Vec::new();
+        settings.extend((base != job.base).then(|| format!("--base-precision {base}")));
+        settings.extend((offload != job.offload).then(|| format!("--offload {offload}")));
+        settings.extend(resolution.map(|resolution| format!("--set resolution={resolution}")));
+        found.push((settings.len(), settings.join(" ")));
+    }
+    found.sort_by_key(|(changes, _)| *changes);
+    found.into_iter().map(|(_, settings)| settings).collect()
+}
+
+/// The precision itself, and those that take less.
+fn more_compact(base: BasePrecision) -> impl Iterator<Item = BasePrecision> {
+    BasePrecision::ALL.into_iter().skip_while(move |precision| *precision != base)
+}
+
+/// The size itself, and the smaller ones of the service in its aspect, the largest first.
+fn smaller_sizes(bucket: Bucket) -> impl Iterator<Item = (Option<&'static str>, Bucket)> {
+    let size = bucket.size();
+    let aspect = match size.width.cmp(&size.height) {
+        Ordering::Greater => AspectRatio::Wide,
+        Ordering::Equal => AspectRatio::Square,
+        Ordering::Less => AspectRatio::Tall,
+    };
+    let presets = [("high", Resolution::High), ("medium", Resolution::Medium), ("low", Resolution::Low)];
+    let presets =
+        presets.map(|(name, resolution)| (Some(name), Bucket::preset(resolution, aspect, bucket.frames())));
+    let area = |bucket: Bucket| bucket.size().width * bucket.size().height;
+    let smaller = presets.into_iter().filter(move |(_, preset)| area(*preset) < area(bucket));
+    [(None, bucket)].into_iter().chain(smaller)
+}
+
+/// The fewest blocks on the host, and no fewer than asked for, with which the job fits.
+fn least_offload(job: &Job, free: Free) -> Option<usize> {
+    let most = if job.unified { job.offload } else { job.transformer.num_layers };
+    let fits = |offload: &usize| planned(&Job { offload: *offload, ..job.clone() }, free).misfit().is_none();
+    (job.offload..=most.max(job.offload)).find(fits)
+}

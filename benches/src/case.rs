@@ -8,7 +8,7 @@ use lora_train::{
     random::{Draws, Purpose},
     step::Batch,
 };
-use ltx_model::{Positions, Rope, Transformer, TransformerConfig, TransformerLora, to_host};
+use ltx_model::{BasePrecision, Positions, Rope, Transformer, TransformerConfig, TransformerLora, to_host};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
 use tensor_batch::{FrameRate, LatentGrid, Rank};
@@ -21,7 +21,8 @@ pub const CONTEXT: usize = 128;
 /// Rank of the adapters.
 pub const RANK: Rank = Rank::R32;
 const SIGMA: f32 = 0.6;
-const PREFIX: &str = "model.diffusion_model.";
+/// Before the keys of the transformer.
+pub(crate) const PREFIX: &str = "model.diffusion_model.";
 
 /// The numbers of a model of width 512.
 pub fn config(layers: usize) -> TransformerConfig {
@@ -34,14 +35,16 @@ pub fn config(layers: usize) -> TransformerConfig {
     }
 }
 
-/// The latent grid of `tokens` tokens: eight frames, square.
+/// The latent grid of `tokens` tokens: square, of eight frames, or else of four.
 ///
 /// # Errors
 /// If there is none.
 pub fn grid(tokens: usize) -> Result<LatentGrid> {
-    let side = (1..=tokens).find(|side| 8 * side * side == tokens);
-    let side = side.ok_or_else(|| format!("{tokens} tokens are not eight square frames"))?;
-    Ok(LatentGrid { frames: 8, height: side, width: side })
+    let side = |frames: usize| (1..=tokens).find(|side| frames * side * side == tokens);
+    let found = [8, 4].into_iter().find_map(|frames| side(frames).map(|side| (frames, side)));
+    let (frames, side) =
+        found.ok_or_else(|| format!("{tokens} tokens are not eight or four square frames"))?;
+    Ok(LatentGrid { frames, height: side, width: side })
 }
 
 /// Writes a checkpoint with weights of noise.
@@ -53,15 +56,25 @@ pub fn write_model(path: &Path, config: &TransformerConfig) -> Result<()> {
     let mut tensors = Vec::new();
     for (key, shape) in shapes(config) {
         let count: usize = shape.iter().product();
-        // Linear layers keep the size of their input; norms' weights lie around 1, and the rest around 0.
-        let (mean, spread) = match key.as_str() {
-            key if key.ends_with("_norm.weight") => (1.0, 0.1),
-            key if key.ends_with("weight") => (0.0, 1.0 / (shape[1] as f32).sqrt()),
-            _ => (0.0, 0.1),
-        };
+        let (mean, spread) = distribution(&key, &shape);
         let values = draws.normals(count).into_iter().map(|x| mean + spread * x).collect();
         tensors.push((format!("{PREFIX}{key}"), shape, values));
     }
+    write(path, tensors, Some(metadata(config)))
+}
+
+/// Mean and spread of a tensor's noise: linear layers keep the size of their input; norms' weights lie around 1, and
+/// the rest around 0.
+pub(crate) fn distribution(key: &str, shape: &[usize]) -> (f32, f32) {
+    match key {
+        key if key.ends_with("_norm.weight") => (1.0, 0.1),
+        key if key.ends_with("weight") => (0.0, 1.0 / (shape[1] as f32).sqrt()),
+        _ => (0.0, 0.1),
+    }
+}
+
+/// The metadata of a checkpoint.
+pub(crate) fn metadata(config: &TransformerConfig) -> HashMap<String, String> {
     let section = json!({ "transformer": {
         "num_layers": config.num_layers, "num_attention_heads": config.num_attention_heads,
         "attention_head_dim": config.attention_head_dim, "cross_attention_dim": config.cross_attention_dim,
@@ -69,13 +82,13 @@ pub fn write_model(path: &Path, config: &TransformerConfig) -> Result<()> {
         "caption_projection_first_linear": false, "caption_proj_input_norm": false,
         "caption_projection_second_linear": false,
     }});
-    let metadata =
-        [("config".to_owned(), section.to_string()), ("model_version".to_owned(), "2.3.0".to_owned())];
-    write(path, tensors, Some(metadata.into()))
+    [("config", section.to_string()), ("model_version", "2.3.0".to_owned())]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
 }
 
 /// Every tensor of the video stream.
-fn shapes(config: &TransformerConfig) -> Vec<(String, Vec<usize>)> {
+pub(crate) fn shapes(config: &TransformerConfig) -> Vec<(String, Vec<usize>)> {
     let (width, heads, context) =
         (config.inner_dim(), config.num_attention_heads, config.cross_attention_dim);
     let mut shapes = vec![("scale_shift_table".to_owned(), vec![2, width])];
@@ -198,10 +211,10 @@ pub fn read(path: &Path) -> Result<HashMap<String, Vec<f32>>> {
     Ok(tensors.iter().map(|(key, view)| (key.to_owned(), floats(view.data()))).collect())
 }
 
-/// The model of a file.
+/// The model of a file, in the precision that its device takes by itself.
 ///
 /// # Errors
 /// If it cannot be loaded.
 pub fn model(path: &Path, device: &Device) -> Result<Transformer> {
-    Ok(Transformer::load(&ltx_model::Checkpoint::open(path)?, device)?)
+    Ok(Transformer::load(&ltx_model::Checkpoint::open(path)?, device, BasePrecision::default_on(device))?)
 }

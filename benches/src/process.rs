@@ -12,6 +12,13 @@ pub fn resident() -> u64 {
     status("VmRSS:")
 }
 
+/// The bytes that this process has read from files so far, from the disk or not.
+pub fn read() -> u64 {
+    let counters = fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let rchar = counters.lines().find_map(|line| line.strip_prefix("rchar:")).unwrap_or("0");
+    rchar.trim().parse().unwrap_or(0)
+}
+
 /// Lets [`peak`] begin again at what is held now.
 pub fn reset_peak() {
     // Where this is refused, the peak covers the loading of the model too, and is too large: no figure gets better.

@@ -6,7 +6,7 @@ use lora_train::{
     Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainPlan, TrainState, TrainedLora, Trainer,
     maths::{self, SigmaSampler},
 };
-use ltx_model::{Checkpoint, Transformer};
+use ltx_model::{BasePrecision, Checkpoint, Transformer};
 
 use crate::{
     FitReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions, TrainRequest, Warning,
@@ -35,7 +35,8 @@ impl Training<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<TrainedLora, RunError> {
         watch.stage(Stage::Train, self.plan.steps, |watch| {
-            let model = Transformer::load(self.base, &self.settings.device)
+            let device = &self.settings.device;
+            let model = Transformer::load(self.base, device, BasePrecision::default_on(device))
                 .map_err(|e| RunError::of(Stage::Train, e))?;
             let snapshots =
                 Snapshots::open(&self.unfinished.snapshots()).map_err(|e| RunError::of(Stage::Train, e))?;

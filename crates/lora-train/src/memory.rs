@@ -1,13 +1,15 @@
 //! The memory of a training step, before it is made.
 //!
-//! All of it is float32. Activations are counted in streams, a stream being one tensor as large as the residual one,
-//! `B T D`; what belongs to the text is counted in contexts, `B S C`.
+//! Activations are counted in streams, a stream being one tensor as large as the residual one, `B T D`; what belongs
+//! to the text is counted in contexts, `B S C`. Adapters, their gradients and moments are float32 in any case.
 
-use ltx_model::{TransformerConfig, TransformerLora};
+use ltx_model::{BasePrecision, Device, TransformerConfig, TransformerLora};
 
 use crate::step::Batch;
 
 const FLOAT: u64 = 4;
+
+const FLOAT32: Formats = Formats::cpu(BasePrecision::Float32);
 
 /// Everything that decides how much memory a step takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,50 @@ pub struct StepSize {
     /// Rank of every adapter.
     pub rank: u64,
 }
+
+/// The number formats of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Formats {
+    /// How the frozen weights are kept.
+    pub base: BasePrecision,
+    /// Bytes of a value of the residual stream, and of all that is computed from it.
+    pub activation: u64,
+    /// Bytes that the kernels of a device take beside what they are given and what they give, for every attention
+    /// score of a chunk of queries. The CPU's kernels need next to nothing.
+    pub score: u64,
+    /// Whether weights become whole matrices of activations before they are multiplied; the CPU widens a few rows.
+    pub whole_weights: bool,
+}
+
+impl Formats {
+    /// Those of a step on `device`.
+    pub fn on(device: &Device, base: BasePrecision) -> Self {
+        match BasePrecision::default_on(device) {
+            BasePrecision::Float32 => Self::cpu(base),
+            _ => Self::gpu(base),
+        }
+    }
+
+    /// Everything that is computed is float32.
+    pub const fn cpu(base: BasePrecision) -> Self {
+        Self { base, activation: FLOAT, score: 0, whole_weights: false }
+    }
+
+    /// What is computed is bf16, unless the weights are float32; the scores of [`SCORED_QUERIES`] queries at a time
+    /// and what the backward pass makes of them are float32: scores, weights and their gradients.
+    pub const fn gpu(base: BasePrecision) -> Self {
+        match base {
+            BasePrecision::Float32 => {
+                Self { base, activation: FLOAT, score: 4 * FLOAT, whole_weights: false }
+            }
+            BasePrecision::Bf16 => Self { base, activation: 2, score: 4 * FLOAT, whole_weights: false },
+            BasePrecision::Int8 => Self { base, activation: 2, score: 4 * FLOAT, whole_weights: true },
+        }
+    }
+}
+
+/// Queries whose scores are in a GPU's memory together.
+pub const SCORED_QUERIES: u64 = 128;
 
 /// The memory of a step at its highest, by what it is for, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,45 +118,63 @@ impl StepSize {
         }
     }
 
-    /// How many blocks' graphs fit into `bytes`.
+    /// How many blocks' graphs fit into `bytes`, all in float32.
     pub fn kept_blocks(&self, bytes: u64) -> usize {
-        (bytes / self.block_graph().max(1)).min(self.layers) as usize
+        self.kept_blocks_in(&FLOAT32, bytes)
+    }
+
+    /// How many blocks' graphs fit into `bytes`.
+    pub fn kept_blocks_in(&self, formats: &Formats, bytes: u64) -> usize {
+        (bytes / self.block_graph(formats).max(1)).min(self.layers) as usize
+    }
+
+    /// The memory of a step that keeps graphs of `kept_bytes` at most, all in float32.
+    pub fn memory(&self, kept_bytes: u64) -> StepMemory {
+        self.memory_in(&FLOAT32, kept_bytes)
     }
 
     /// The memory of a step that keeps graphs of `kept_bytes` at most.
-    pub fn memory(&self, kept_bytes: u64) -> StepMemory {
-        let graphs = self.kept_blocks(kept_bytes) as u64;
+    pub fn memory_in(&self, formats: &Formats, kept_bytes: u64) -> StepMemory {
+        let graphs = self.kept_blocks_in(formats, kept_bytes) as u64;
         let again = self.layers - graphs;
+        let (stream, graph) = (self.stream(formats), self.block_graph(formats));
         // A block that is run once more has its graph while it works, and its input is the graph's.
-        let kept = graphs * self.block_graph() + again * self.stream();
+        let kept = graphs * graph + again * stream;
         // The first block to go backwards still has everybody else's leavings beside it.
-        let last_again = if graphs == 0 { self.block_graph() - self.stream() } else { 0 };
+        let last_again = if graphs == 0 { graph - stream } else { 0 };
         StepMemory {
-            weights: self.weights(),
+            weights: self.layers * self.block_weights(formats.base) + self.outer_weights(formats.base),
             adapters: 4 * self.adapters(),
             kept,
-            working: last_again + self.block_working(),
-            batch: self.conditions(),
+            working: last_again + self.block_working(formats),
+            batch: self.conditions(formats),
         }
     }
 
-    fn stream(&self) -> u64 {
-        FLOAT * self.batch * self.tokens * self.width
+    fn stream(&self, formats: &Formats) -> u64 {
+        formats.activation * self.batch * self.tokens * self.width
     }
 
-    fn text(&self) -> u64 {
-        FLOAT * self.batch * self.context * self.width
+    fn text(&self, formats: &Formats) -> u64 {
+        formats.activation * self.batch * self.context * self.width
     }
 
-    /// Frozen weights: blocks, and what is outside them.
-    fn weights(&self) -> u64 {
+    /// The frozen weights of a block.
+    pub fn block_weights(&self, base: BasePrecision) -> u64 {
         let (d, c, h) = (self.width, self.context_width, self.heads);
+        // Both attentions and the feed-forward; their biases, gates, norms and tables.
+        let large = 6 * d * d + 2 * c * d + 8 * d * d;
+        let small = 8 * d + 5 * d + 2 * (d + 1) * h + 4 * d + 11 * d;
+        base.weight_bytes(large, small)
+    }
+
+    /// The frozen weights outside the blocks.
+    pub fn outer_weights(&self, base: BasePrecision) -> u64 {
+        let d = self.width;
         let linear = |inputs: u64, outputs: u64| (inputs + 1) * outputs;
-        let attention = |keys| 2 * linear(d, d) + 2 * linear(keys, d) + linear(d, h) + 2 * d;
-        let block = attention(d) + attention(c) + linear(d, 4 * d) + linear(4 * d, d) + 11 * d;
         let adaln = |rows| linear(256, d) + linear(d, d) + linear(d, rows * d);
         let outside = linear(self.channels, d) + linear(d, self.channels) + adaln(9) + adaln(2) + 2 * d;
-        FLOAT * (self.layers * block + outside)
+        base.weight_bytes(0, outside)
     }
 
     /// Both factors of the eight adapters of every block.
@@ -120,29 +184,78 @@ impl StepSize {
     }
 
     /// What a block's graph holds for its backward pass, its input included.
-    fn block_graph(&self) -> u64 {
+    fn block_graph(&self, formats: &Formats) -> u64 {
         // Self-attention: the block's input, its modulated norm, q and k before and after their norm, v, the result,
         // and the same gated. Cross-attention: its input, its modulated norm, q before and after, the result, gated.
         // Feed-forward: its input, and the wide layer before its activation, which counts four times.
         let streams = 9 + 6 + 5;
         // k before and after its norm, v, and the modulated context.
-        let texts = 3 * self.text() + FLOAT * self.batch * self.context * self.context_width;
+        let texts =
+            3 * self.text(formats) + formats.activation * self.batch * self.context * self.context_width;
         // What each adapter's A gives, six of them over video tokens; gates and softmax denominators of both attentions.
         let narrow = FLOAT * self.batch * self.tokens * (6 * self.rank + 4 * self.heads)
             + FLOAT * self.batch * self.context * 2 * self.rank;
-        streams * self.stream() + texts + narrow
+        streams * self.stream(formats) + texts + narrow
     }
 
     /// What a block needs at its highest besides its graph: in the feed-forward's backward pass the gradient of the
     /// residual stream and of the block's result, and the gradients after and before the activation, four each.
-    fn block_working(&self) -> u64 {
-        (2 + 8) * self.stream()
+    fn block_working(&self, formats: &Formats) -> u64 {
+        let keys = self.tokens.max(self.context);
+        let scores = formats.score * self.batch * self.heads * SCORED_QUERIES.min(self.tokens) * keys;
+        let weight = if formats.whole_weights { formats.activation * 4 * self.width * self.width } else { 0 };
+        (2 + 8) * self.stream(formats) + scores + weight
     }
 
     /// The noised batch (clean, noise, noised, target), the context, and cosines and sines of half a stream each.
-    fn conditions(&self) -> u64 {
+    fn conditions(&self, formats: &Formats) -> u64 {
         let latents = FLOAT * self.batch * self.tokens * self.channels;
         let rotary = FLOAT * self.tokens * self.width;
-        4 * latents + FLOAT * self.batch * self.context * self.context_width + rotary
+        4 * latents + formats.activation * self.batch * self.context * self.context_width + rotary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LTX-2.3 at 768x768, 89 frames.
+    fn real() -> StepSize {
+        StepSize {
+            layers: 48,
+            width: 4096,
+            context_width: 4096,
+            heads: 32,
+            channels: 128,
+            batch: 1,
+            tokens: 6_912,
+            context: 1_024,
+            rank: 32,
+        }
+    }
+
+    #[test]
+    fn weights_are_those_of_the_published_file() {
+        let (size, all) = (real(), 13_124_316_288);
+        let weights = |base| size.memory_in(&Formats::cpu(base), 0).weights;
+        assert_eq!(weights(BasePrecision::Bf16), 2 * all);
+        assert_eq!(weights(BasePrecision::Float32), 4 * all);
+        // Of a block's weights, 16 D² become 17/16 of a byte.
+        let large = 48 * 16 * 4096 * 4096;
+        assert_eq!(weights(BasePrecision::Int8), large / 16 * 17 + 2 * (all - large));
+        assert_eq!(size.memory(0).weights, 4 * all);
+    }
+
+    #[test]
+    fn halving_the_activations_halves_what_is_kept() {
+        let size = real();
+        let kept = |formats: &Formats| size.memory_in(formats, 0).kept;
+        let (cpu, gpu) = (Formats::cpu(BasePrecision::Bf16), Formats::gpu(BasePrecision::Bf16));
+        assert_eq!(kept(&cpu), 48 * 4 * 6_912 * 4_096);
+        assert_eq!(kept(&cpu), 2 * kept(&gpu));
+        let (all, some) = (size.memory_in(&gpu, u64::MAX), size.memory_in(&gpu, 20 << 30));
+        assert_eq!(size.kept_blocks_in(&gpu, u64::MAX), 48);
+        assert!(all.kept > some.kept && some.kept > kept(&gpu));
+        assert!(some.total() < size.memory_in(&gpu, 0).total() + (20 << 30));
     }
 }

@@ -310,7 +310,8 @@ mod tests {
 
     fn model() -> Transformer {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/tiny/tiny-ltx-2.3.safetensors");
-        Transformer::load(&ltx_model::Checkpoint::open(&path).unwrap(), &ltx_model::Device::flex()).unwrap()
+        let checkpoint = ltx_model::Checkpoint::open(&path).unwrap();
+        Transformer::load(&checkpoint, &ltx_model::Device::flex(), ltx_model::BasePrecision::Float32).unwrap()
     }
 
     /// A state after `step` steps whose every value is `value`.

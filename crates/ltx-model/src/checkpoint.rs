@@ -1,28 +1,31 @@
-//! Checkpoint files: memory-mapped, only the wanted tensors read.
+//! Checkpoint files: only the wanted tensors are read, one at a time.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use burn::tensor::Device;
-use memmap2::Mmap;
-use safetensors::SafeTensors;
 use serde_json::Value;
 
 use crate::{
-    ModelError, WeightFaults,
-    weights::{Mode, Weights},
+    BasePrecision, ModelError, WeightFaults,
+    tensor_file::TensorFile,
+    weights::{Asked, Mode, Weights},
 };
+
+/// What a component takes of its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Tensors.
+    pub tensors: usize,
+    /// Their bytes in the file.
+    pub bytes: u64,
+}
 
 /// A `.safetensors` file with the official layout: components by key prefix, configuration in the metadata.
 ///
 /// Opening reads the header only. The weights stay in the file until a component asks for them.
 #[derive(Debug)]
 pub struct Checkpoint {
-    path: PathBuf,
-    map: Mmap,
+    tensors: TensorFile,
     config: Value,
     model_version: Option<String>,
     keys: BTreeSet<String>,
@@ -35,31 +38,21 @@ impl Checkpoint {
     /// If the file cannot be read, is no safetensors file, or has a broken configuration. A file without any
     /// configuration opens; its components are then missing.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let io = |source| ModelError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the map is read-only and private to this value. Another process that truncates the file while
-        // it is mapped ends this one; nothing short of copying 46 GB would prevent that.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        let malformed = |reason: String| ModelError::Malformed { path: path.to_owned(), reason };
-        let (_, header) = SafeTensors::read_metadata(&map).map_err(|e| malformed(e.to_string()))?;
-        let strings = header.metadata().clone().unwrap_or_default();
+        let tensors = TensorFile::open(path)?;
+        let strings = tensors.strings();
+        let malformed = |e| ModelError::Malformed { path: path.to_owned(), reason: format!("config: {e}") };
         let config = match strings.get("config") {
-            Some(text) => serde_json::from_str(text).map_err(|e| malformed(format!("config: {e}")))?,
+            Some(text) => serde_json::from_str(text).map_err(malformed)?,
             None => Value::Null,
         };
-        let keys = header.tensors().into_keys().collect();
-        Ok(Self {
-            path: path.to_owned(),
-            map,
-            config,
-            model_version: strings.get("model_version").cloned(),
-            keys,
-        })
+        let model_version = strings.get("model_version").cloned();
+        let keys = tensors.keys();
+        Ok(Self { tensors, config, model_version, keys })
     }
 
     /// Where the file is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.tensors.path()
     }
 
     /// The `model_version` of the metadata.
@@ -80,7 +73,7 @@ impl Checkpoint {
         self.config
             .get(section)
             .filter(|value| value.is_object())
-            .ok_or_else(|| ModelError::NoSection { path: self.path.clone(), section })
+            .ok_or_else(|| ModelError::NoSection { path: self.path().to_owned(), section })
     }
 
     /// Reads a component whose keys start with `prefix`.
@@ -90,7 +83,8 @@ impl Checkpoint {
     /// `prefix`; `*` stands for one path component) of which no key may be left unasked for.
     ///
     /// # Errors
-    /// [`ModelError::Weights`] with every missing key, wrong shape, wrong dtype and leftover at once.
+    /// [`ModelError::Weights`] with every missing key, wrong shape, wrong dtype and leftover at once;
+    /// [`ModelError::Io`] if the file cannot be read any more.
     pub(crate) fn read<T>(
         &self,
         prefix: &str,
@@ -99,15 +93,33 @@ impl Checkpoint {
         build: impl Fn(&Weights) -> T,
     ) -> Result<T, ModelError> {
         self.survey(prefix, families, device, &build)?;
-        let file = self.tensors()?;
-        let weights = Weights::root(&file, prefix, device, Mode::Read);
-        Ok(build(&weights))
+        Self::built(Weights::root(self, prefix, device, Mode::Read), build)
+    }
+
+    /// The same, with the weights of linear layers kept in `precision`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_in<T>(
+        &self,
+        precision: BasePrecision,
+        prefix: &str,
+        families: &[&str],
+        device: &Device,
+        build: impl Fn(&Weights) -> T,
+    ) -> Result<T, ModelError> {
+        self.survey(prefix, families, device, &build)?;
+        Self::built(Weights::root(self, prefix, device, Mode::Read).kept_in(precision), build)
+    }
+
+    fn built<T>(weights: Weights, build: impl Fn(&Weights) -> T) -> Result<T, ModelError> {
+        let built = build(&weights);
+        weights.sound().map(|()| built)
     }
 
     /// The file's tensors, still in the file.
-    pub(crate) fn tensors(&self) -> Result<SafeTensors<'_>, ModelError> {
-        SafeTensors::deserialize(&self.map)
-            .map_err(|e| ModelError::Malformed { path: self.path.clone(), reason: e.to_string() })
+    pub(crate) fn tensors(&self) -> &TensorFile {
+        &self.tensors
     }
 
     /// The first half of [`read`](Self::read): compares, and reads no weight.
@@ -120,24 +132,29 @@ impl Checkpoint {
         families: &[&str],
         device: &Device,
         build: impl Fn(&Weights) -> T,
-    ) -> Result<(), ModelError> {
-        let file = self.tensors()?;
-        let survey = Weights::root(&file, prefix, device, Mode::Survey);
+    ) -> Result<Wanted, ModelError> {
+        let survey = Weights::root(self, prefix, device, Mode::Survey);
         build(&survey);
         let (mut faults, asked) = survey.finish();
         faults.leftover = self.leftover(prefix, families, &asked);
-        if faults.is_empty() { Ok(()) } else { Err(self.weights_error(faults)) }
+        if faults.is_empty() { Ok(self.wanted(&asked)) } else { Err(self.weights_error(faults)) }
     }
 
-    fn leftover(&self, prefix: &str, families: &[&str], asked: &BTreeSet<String>) -> Vec<String> {
+    fn wanted(&self, asked: &Asked) -> Wanted {
+        let infos = asked.keys().filter_map(|key| self.tensors.info(key));
+        let bytes = infos.map(|info| (info.data_offsets.1 - info.data_offsets.0) as u64).sum();
+        Wanted { tensors: asked.len(), bytes }
+    }
+
+    fn leftover(&self, prefix: &str, families: &[&str], asked: &Asked) -> Vec<String> {
         let wanted = |key: &&String| {
             key.strip_prefix(prefix).is_some_and(|rest| families.iter().any(|family| covers(family, rest)))
         };
-        self.keys.iter().filter(wanted).filter(|key| !asked.contains(*key)).cloned().collect()
+        self.keys.iter().filter(wanted).filter(|key| !asked.contains_key(*key)).cloned().collect()
     }
 
     fn weights_error(&self, faults: WeightFaults) -> ModelError {
-        ModelError::Weights { path: self.path.clone(), faults }
+        ModelError::Weights { path: self.path().to_owned(), faults }
     }
 }
 

@@ -17,6 +17,7 @@ use burn::{
 use crate::{
     attention::{merge_heads, split_heads},
     cpu::tensor::on_cpu,
+    frozen::FrozenWeight,
     lora::LoraPair,
     norm::rms_norm,
     rope::Rope,
@@ -121,24 +122,32 @@ pub(crate) fn gelu_tanh(z: Tensor<3>) -> Tensor<3> {
 /// missing. Only `x` and the branch get gradients.
 pub(crate) fn linear(
     x: Tensor<2>,
-    weight: &Tensor<2>,
+    weight: &FrozenWeight,
     bias: &Tensor<1>,
     lora: Option<&LoraPair>,
 ) -> Tensor<2> {
     if !has_kernels(&x) {
-        let y = x.clone().matmul(weight.clone().transpose()) + bias.clone().unsqueeze();
+        let y = x.clone().matmul(weight.dense(x.dtype()).transpose()) + bias.clone().unsqueeze();
         return match lora {
             Some(lora) => y + lora.branch(x),
             None => y,
         };
     }
-    let (weight, bias) = (weight.clone().into_dispatch(), bias.clone().into_dispatch());
-    Tensor::from_dispatch(match lora {
-        Some(lora) => {
-            let (a, b) = (lora.lora_a.clone().into_dispatch(), lora.lora_b.clone().into_dispatch());
-            Dispatch::adapted_linear(x.into_dispatch(), weight, bias, a, b, lora.scale)
+    let (x, bias) = (x.into_dispatch(), bias.clone().into_dispatch());
+    let factors = lora
+        .map(|lora| (lora.lora_a.clone().into_dispatch(), lora.lora_b.clone().into_dispatch(), lora.scale));
+    Tensor::from_dispatch(match (weight, factors) {
+        (FrozenWeight::Dense(weight), None) => Dispatch::linear(x, weight.clone().into_dispatch(), bias),
+        (FrozenWeight::Dense(weight), Some((a, b, scale))) => {
+            Dispatch::adapted_linear(x, weight.clone().into_dispatch(), bias, a, b, scale)
         }
-        None => Dispatch::linear(x.into_dispatch(), weight, bias),
+        (FrozenWeight::Int8 { values, scales }, factors) => {
+            let (values, scales) = (values.clone().into_dispatch(), scales.clone().into_dispatch());
+            match factors {
+                None => Dispatch::linear_int8(x, values, scales, bias),
+                Some((a, b, scale)) => Dispatch::adapted_linear_int8(x, values, scales, bias, a, b, scale),
+            }
+        }
     })
 }
 

@@ -40,13 +40,13 @@ impl GatedAttention {
     /// `width` D of queries, `context_width` of keys and values.
     pub(crate) fn read(weights: &Weights, width: usize, context_width: usize, heads: usize) -> Self {
         Self {
-            to_q: Linear::read(&weights.at("to_q"), width, width),
-            to_k: Linear::read(&weights.at("to_k"), context_width, width),
-            to_v: Linear::read(&weights.at("to_v"), context_width, width),
+            to_q: Linear::read_projection(&weights.at("to_q"), width, width),
+            to_k: Linear::read_projection(&weights.at("to_k"), context_width, width),
+            to_v: Linear::read_projection(&weights.at("to_v"), context_width, width),
             q_norm: weights.at("q_norm").tensor("weight", [width]),
             k_norm: weights.at("k_norm").tensor("weight", [width]),
             to_gate_logits: Linear::read(&weights.at("to_gate_logits"), width, heads),
-            to_out_0: Linear::read(&weights.at("to_out.0"), width, width),
+            to_out_0: Linear::read_projection(&weights.at("to_out.0"), width, width),
             heads,
         }
     }
@@ -98,8 +98,8 @@ pub(crate) struct FeedForward {
 impl FeedForward {
     pub(crate) fn read(weights: &Weights, width: usize) -> Self {
         Self {
-            net_0_proj: Linear::read(&weights.at("net.0.proj"), width, 4 * width),
-            net_2: Linear::read(&weights.at("net.2"), 4 * width, width),
+            net_0_proj: Linear::read_projection(&weights.at("net.0.proj"), width, 4 * width),
+            net_2: Linear::read_projection(&weights.at("net.2"), 4 * width, width),
         }
     }
 

@@ -2,23 +2,29 @@
 
 use burn::tensor::Tensor;
 
-use crate::{fused, lora::LoraPair, weights::Weights};
+use crate::{frozen::FrozenWeight, fused, lora::LoraPair, weights::Weights};
 
 /// `y = x W^T + b`, with `weight` `[out, in]` as PyTorch stores it, so that loading is a plain copy.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
-    weight: Tensor<2>,
+    weight: FrozenWeight,
     bias: Option<Tensor<1>>,
 }
 
 impl Linear {
     pub(crate) fn read(weights: &Weights, inputs: usize, outputs: usize) -> Self {
-        let bias = Some(weights.tensor("bias", [outputs]));
-        Self { weight: weights.tensor("weight", [outputs, inputs]), bias }
+        let weight = weights.frozen("weight", [outputs, inputs]);
+        Self { weight, bias: Some(weights.tensor("bias", [outputs])) }
+    }
+
+    /// One of the large layers that a block is made of, which may be kept as 8-bit integers.
+    pub(crate) fn read_projection(weights: &Weights, inputs: usize, outputs: usize) -> Self {
+        let weight = weights.projection("weight", [outputs, inputs]);
+        Self { weight, bias: Some(weights.tensor("bias", [outputs])) }
     }
 
     pub(crate) fn read_without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Self {
-        Self { weight: weights.tensor("weight", [outputs, inputs]), bias: None }
+        Self { weight: weights.frozen("weight", [outputs, inputs]), bias: None }
     }
 
     /// `[.., in]` to `[.., out]`.
@@ -42,7 +48,7 @@ impl Linear {
     }
 
     fn without_bias(&self, x: Tensor<2>, lora: Option<&LoraPair>) -> Tensor<2> {
-        let y = x.clone().matmul(self.weight.clone().transpose());
+        let y = x.clone().matmul(self.weight.dense(x.dtype()).transpose());
         match lora {
             Some(lora) => y + lora.branch(x),
             None => y,

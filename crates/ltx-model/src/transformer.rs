@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::{
-    BlockLora, Checkpoint, ModelError, Rope, TransformerConfig, TransformerLora,
+    BasePrecision, BlockLora, Checkpoint, ModelError, Rope, TransformerConfig, TransformerLora, Wanted,
     fused::{gated_sum, modulated_norm},
     gated_attention::{AttentionKind, FeedForward, GatedAttention},
     linear::Linear,
@@ -59,20 +59,25 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    /// Reads the video stream of `checkpoint` onto `device`, in float32.
+    /// Reads the video stream of `checkpoint` onto `device`, one tensor at a time, and keeps it there in `precision`.
     ///
     /// # Errors
-    /// If the checkpoint is of another generation, or its tensors do not fit its configuration.
-    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, ModelError> {
+    /// If the checkpoint is of another generation, its tensors do not fit its configuration, or the file cannot be
+    /// read.
+    pub fn load(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        precision: BasePrecision,
+    ) -> Result<Self, ModelError> {
         let config = TransformerConfig::of(checkpoint)?;
-        checkpoint.read(PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
+        checkpoint.read_in(precision, PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
     }
 
-    /// Whether `checkpoint` could be loaded; reads no weight.
+    /// Whether `checkpoint` could be loaded, and what would be read of it; reads no weight.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<(), ModelError> {
+    pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<Wanted, ModelError> {
         let config = TransformerConfig::of(checkpoint)?;
         checkpoint.survey(PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
     }
@@ -272,5 +277,23 @@ impl Block {
         let prompt = on.prompt.clone() + self.prompt_scale_shift_table.clone().unsqueeze();
         let (shift, scale) = (prompt.clone().narrow(1, 0, 1), prompt.narrow(1, 1, 1)); // [B, 1, D]
         on.context.clone() * (scale + 1.0) + shift
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Mode;
+
+    #[test]
+    fn the_published_model_is_asked_for_whole_and_without_its_audio() {
+        let device = Device::flex();
+        let weights = Weights::over(&[], PREFIX, &device, Mode::Survey);
+        Transformer::read(&weights, &TransformerConfig::ltx_2_3());
+        let (_, asked) = weights.finish();
+        // 30 tensors a block, and 17 outside: 26.25 GB in bf16.
+        assert_eq!(asked.len(), 48 * 30 + 17);
+        assert_eq!(asked.values().sum::<usize>(), 13_124_316_288);
+        assert!(asked.keys().all(|key| key.starts_with(PREFIX) && !key.contains("audio")));
     }
 }

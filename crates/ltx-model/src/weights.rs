@@ -1,11 +1,20 @@
 //! Reading tensors by key and shape, with every fault noted instead of the first returned.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, tensor::TensorInfo};
 
-use crate::WeightFaults;
+use crate::{
+    BasePrecision, Checkpoint, ModelError, WeightFaults,
+    frozen::FrozenWeight,
+    int8::{INT8_BLOCK, quantised},
+    tensor_file::TensorFile,
+};
 
 /// Whether tensors are read, or only looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,34 +25,70 @@ pub(crate) enum Mode {
     Read,
 }
 
+/// Bytes that may wait on the host for their way to the device.
+const UNDERWAY: u64 = 512 << 20;
+
+/// The keys that were asked for, and how many values the tensor of each should have.
+pub(crate) type Asked = BTreeMap<String, usize>;
+
 #[derive(Debug, Default)]
 struct Notes {
     faults: WeightFaults,
-    asked: BTreeSet<String>,
+    asked: Asked,
+    /// What ended the reading.
+    failure: Option<ModelError>,
 }
 
 /// The tensors below one key prefix of a file, or of several that share a model.
 pub(crate) struct Weights<'a> {
-    files: &'a [SafeTensors<'a>],
+    files: &'a [Checkpoint],
     prefix: String,
     device: &'a Device,
     mode: Mode,
+    /// What the weights of linear layers are kept in; none means as in the file.
+    precision: Option<BasePrecision>,
     notes: Rc<RefCell<Notes>>,
+    underway: Rc<Cell<u64>>,
+}
+
+/// The bytes of a tensor of a file.
+struct Stored {
+    bytes: Vec<u8>,
+    dtype: DType,
 }
 
 impl<'a> Weights<'a> {
-    pub(crate) fn root(file: &'a SafeTensors<'a>, prefix: &str, device: &'a Device, mode: Mode) -> Self {
+    pub(crate) fn root(file: &'a Checkpoint, prefix: &str, device: &'a Device, mode: Mode) -> Self {
         Self::over(std::slice::from_ref(file), prefix, device, mode)
     }
 
     /// The same for a model whose tensors are spread over several files.
-    pub(crate) fn over(files: &'a [SafeTensors<'a>], prefix: &str, device: &'a Device, mode: Mode) -> Self {
-        Self { files, prefix: prefix.to_owned(), device, mode, notes: Rc::default() }
+    pub(crate) fn over(files: &'a [Checkpoint], prefix: &str, device: &'a Device, mode: Mode) -> Self {
+        Self {
+            files,
+            prefix: prefix.to_owned(),
+            device,
+            mode,
+            precision: None,
+            notes: Rc::default(),
+            underway: Rc::default(),
+        }
+    }
+
+    /// The same, with the weights of linear layers kept in `precision`. Unless told, bf16 stays bf16, of which nothing
+    /// is lost, everything else becomes float32, and what is computed is float32 on every device.
+    pub(crate) fn kept_in(self, precision: BasePrecision) -> Self {
+        Self { precision: Some(precision), ..self }
     }
 
     /// The tensors below `name`.
     pub(crate) fn at(&self, name: impl std::fmt::Display) -> Self {
-        Self { prefix: format!("{}{name}.", self.prefix), notes: self.notes.clone(), ..*self }
+        Self {
+            prefix: format!("{}{name}.", self.prefix),
+            notes: self.notes.clone(),
+            underway: self.underway.clone(),
+            ..*self
+        }
     }
 
     /// The device that the tensors are made on.
@@ -51,56 +96,124 @@ impl<'a> Weights<'a> {
         self.device
     }
 
-    /// Tensor `name`, as float32, which must have exactly `shape`.
+    /// The format of what is computed with these weights.
+    pub(crate) fn activations(&self) -> DType {
+        self.precision.map_or(DType::F32, |precision| precision.activations(self.device))
+    }
+
+    /// Tensor `name`, in the format of the activations, which must have exactly `shape`.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
-        let key = format!("{}{name}", self.prefix);
-        match self.look(&key, &shape) {
-            Some((view, dtype)) if self.mode == Mode::Read => self.upload(view.data().to_vec(), shape, dtype),
-            _ => Tensor::zeros([1; D], self.device),
+        match self.read(name, &shape, TensorFile::read) {
+            Some(stored) => self.upload(stored, shape, self.activations()),
+            None => self.stand_in(),
+        }
+    }
+
+    /// The weight `name` of a linear layer, which must have exactly `shape`.
+    pub(crate) fn frozen(&self, name: &str, shape: [usize; 2]) -> FrozenWeight {
+        let as_stored = |stored: &Stored| match stored.dtype {
+            DType::BF16 => DType::BF16,
+            _ => DType::F32,
+        };
+        FrozenWeight::Dense(match self.read(name, &shape, TensorFile::read) {
+            Some(stored) => {
+                let dtype = self.precision.map_or_else(|| as_stored(&stored), BasePrecision::dense);
+                self.upload(stored, shape, dtype)
+            }
+            None => self.stand_in(),
+        })
+    }
+
+    /// The same of a large layer: 8-bit integers if they are asked for and the rows are whole blocks.
+    pub(crate) fn projection(&self, name: &str, shape: [usize; 2]) -> FrozenWeight {
+        if self.precision != Some(BasePrecision::Int8) || !shape[1].is_multiple_of(INT8_BLOCK) {
+            return self.frozen(name, shape);
+        }
+        match self.read(name, &shape, TensorFile::read) {
+            Some(stored) => {
+                let weight = quantised(&stored.bytes, stored.dtype, shape[1]);
+                self.sends(weight.values.len());
+                FrozenWeight::int8(weight, shape, self.device)
+            }
+            None => FrozenWeight::Dense(self.stand_in()),
         }
     }
 
     /// The given rows of tensor `name`, in that order, which must have exactly `shape`; no others are read.
     /// Every row must be below `shape[0]`.
     pub(crate) fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Tensor<2> {
-        let key = format!("{}{name}", self.prefix);
-        match self.look(&key, &shape) {
-            Some((view, dtype)) if self.mode == Mode::Read => {
-                let bytes = shape[1] * dtype.size();
-                let row = |row: &u32| &view.data()[*row as usize * bytes..][..bytes];
-                self.upload(rows.iter().flat_map(row).copied().collect(), [rows.len(), shape[1]], dtype)
-            }
-            _ => Tensor::zeros([1; 2], self.device),
+        let width = |info: &TensorInfo| shape[1] * info.dtype.bitsize() / 8;
+        match self.read(name, &shape, |file, info| file.read_rows(info, width(info), rows)) {
+            Some(stored) => self.upload(stored, [rows.len(), shape[1]], self.activations()),
+            None => self.stand_in(),
         }
     }
 
-    fn upload<const D: usize>(&self, bytes: Vec<u8>, shape: [usize; D], dtype: DType) -> Tensor<D> {
-        let data = TensorData::from_bytes_vec(bytes, shape.to_vec(), dtype);
-        Tensor::<D>::from_data(data, (self.device, dtype)).cast(DType::F32)
+    fn stand_in<const D: usize>(&self) -> Tensor<D> {
+        Tensor::zeros([1; D], self.device)
+    }
+
+    /// Goes to the device as it is in the file, and is converted there.
+    fn upload<const D: usize>(&self, stored: Stored, shape: [usize; D], dtype: DType) -> Tensor<D> {
+        self.sends(stored.bytes.len());
+        let data = TensorData::from_bytes_vec(stored.bytes, shape.to_vec(), stored.dtype);
+        Tensor::<D>::from_data(data, (self.device, stored.dtype)).cast(dtype)
+    }
+
+    /// Waits for the device where too many bytes are on their way to it.
+    fn sends(&self, bytes: usize) {
+        let underway = self.underway.get() + bytes as u64;
+        if underway < UNDERWAY {
+            return self.underway.set(underway);
+        }
+        // A device that fails says so again where its tensors are used.
+        let _ = self.device.sync();
+        self.underway.set(bytes as u64);
     }
 
     /// The shape of tensor `name` where the file, not the configuration, decides it. Zeros if it is missing.
     pub(crate) fn shape_of<const D: usize>(&self, name: &str) -> [usize; D] {
-        let found = self.view(&format!("{}{name}", self.prefix));
-        found.and_then(|view| view.shape().try_into().ok()).unwrap_or([0; D])
+        let found = self.find(&format!("{}{name}", self.prefix));
+        found.and_then(|(_, info)| info.shape.as_slice().try_into().ok()).unwrap_or([0; D])
     }
 
-    fn view(&self, key: &str) -> Option<TensorView<'a>> {
-        self.files.iter().find_map(|file| file.tensor(key).ok())
+    fn find(&self, key: &str) -> Option<(&'a TensorFile, &'a TensorInfo)> {
+        self.files.iter().find_map(|file| file.tensors().info(key).map(|info| (file.tensors(), info)))
     }
 
-    fn look(&self, key: &str, shape: &[usize]) -> Option<(TensorView<'a>, DType)> {
+    /// What `bytes_of` reads of tensor `name`; nothing in a survey, where there is a fault, and after a failure.
+    fn read(
+        &self,
+        name: &str,
+        shape: &[usize],
+        bytes_of: impl FnOnce(&TensorFile, &TensorInfo) -> Result<Vec<u8>, ModelError>,
+    ) -> Option<Stored> {
+        let (file, info, dtype) = self.look(&format!("{}{name}", self.prefix), shape)?;
+        let failed = || self.notes.borrow().failure.is_some();
+        if self.mode == Mode::Survey || failed() {
+            return None;
+        }
+        match bytes_of(file, info) {
+            Ok(bytes) => Some(Stored { bytes, dtype }),
+            Err(error) => {
+                self.notes.borrow_mut().failure = Some(error);
+                None
+            }
+        }
+    }
+
+    fn look(&self, key: &str, shape: &[usize]) -> Option<(&'a TensorFile, &'a TensorInfo, DType)> {
         let mut notes = self.notes.borrow_mut();
-        notes.asked.insert(key.to_owned());
-        let Some(view) = self.view(key) else {
+        notes.asked.insert(key.to_owned(), shape.iter().product());
+        let Some((file, info)) = self.find(key) else {
             notes.faults.missing.push(key.to_owned());
             return None;
         };
-        if view.shape() != shape {
-            notes.faults.wrong_shape.push((key.to_owned(), view.shape().to_vec(), shape.to_vec()));
+        if info.shape != shape {
+            notes.faults.wrong_shape.push((key.to_owned(), info.shape.clone(), shape.to_vec()));
             return None;
         }
-        let dtype = match view.dtype() {
+        let dtype = match info.dtype {
             Dtype::F32 => DType::F32,
             Dtype::BF16 => DType::BF16,
             Dtype::F16 => DType::F16,
@@ -109,10 +222,18 @@ impl<'a> Weights<'a> {
                 return None;
             }
         };
-        Some((view, dtype))
+        Some((file, info, dtype))
     }
 
-    pub(crate) fn finish(self) -> (WeightFaults, BTreeSet<String>) {
+    /// What ended the reading, if anything did: stand-ins were handed out from there on.
+    ///
+    /// # Errors
+    /// That a file could not be read any more.
+    pub(crate) fn sound(&self) -> Result<(), ModelError> {
+        self.notes.borrow_mut().failure.take().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn finish(self) -> (WeightFaults, Asked) {
         let notes = self.notes.take();
         (notes.faults, notes.asked)
     }

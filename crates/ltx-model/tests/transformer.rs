@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ltx_model::{Checkpoint, ModelError, Positions, Rope, TokenTimesteps, Transformer, TransformerInput};
+use ltx_model::{
+    BasePrecision, Checkpoint, ModelError, Positions, Rope, TokenTimesteps, Transformer, TransformerInput,
+};
 use safetensors::SafeTensors;
 
 fn golden(name: &str) -> PathBuf {
@@ -21,7 +23,7 @@ fn floats(file: &SafeTensors<'_>, name: &str) -> (Vec<f32>, Vec<usize>) {
 fn the_forward_pass_equals_the_reference() {
     let device = Device::flex();
     let checkpoint = Checkpoint::open(&golden("tiny-transformer.safetensors")).unwrap();
-    let model = Transformer::load(&checkpoint, &device).unwrap();
+    let model = Transformer::load(&checkpoint, &device, BasePrecision::Float32).unwrap();
     let bytes = std::fs::read(golden("forward_b2.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let tensor = |name: &str| {
@@ -62,11 +64,17 @@ fn patched(find: &str, replace: &str) -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
+/// Why the checkpoint at `path` is not loaded.
+fn refused(path: &Path) -> ModelError {
+    let checkpoint = Checkpoint::open(path).unwrap();
+    Transformer::load(&checkpoint, &Device::flex(), BasePrecision::Float32).unwrap_err()
+}
+
 #[test]
 fn every_missing_key_is_listed() {
     let (_dir, path) =
         patched("transformer_blocks.2.attn1.to_q.bias", "transformer_blocks.2.attn9.to_q.bias");
-    let error = Transformer::load(&Checkpoint::open(&path).unwrap(), &Device::flex()).unwrap_err();
+    let error = refused(&path);
     let ModelError::Weights { faults, .. } = error else { panic!("{error}") };
     assert_eq!(faults.missing, ["model.diffusion_model.transformer_blocks.2.attn1.to_q.bias"]);
     assert!(faults.leftover.is_empty());
@@ -75,7 +83,7 @@ fn every_missing_key_is_listed() {
 #[test]
 fn a_block_more_than_configured_is_refused() {
     let (_dir, path) = patched(r#"num_layers\": 4"#, r#"num_layers\": 3"#);
-    let error = Transformer::load(&Checkpoint::open(&path).unwrap(), &Device::flex()).unwrap_err();
+    let error = refused(&path);
     let ModelError::Weights { faults, .. } = error else { panic!("{error}") };
     assert_eq!(faults.leftover.len(), 30);
     assert!(faults.leftover.iter().all(|key| key.contains("transformer_blocks.3.")));
@@ -84,7 +92,7 @@ fn a_block_more_than_configured_is_refused() {
 #[test]
 fn a_shape_that_contradicts_the_configuration_is_named() {
     let (_dir, path) = patched(r#"\"num_attention_heads\": 4"#, r#"\"num_attention_heads\": 2"#);
-    let error = Transformer::load(&Checkpoint::open(&path).unwrap(), &Device::flex()).unwrap_err();
+    let error = refused(&path);
     let ModelError::Weights { faults, .. } = error else { panic!("{error}") };
     assert!(faults.wrong_shape.iter().any(|(key, found, wanted)| {
         key.ends_with("patchify_proj.weight") && found == &[128, 128] && wanted == &[64, 128]

@@ -42,6 +42,7 @@ pub use metric::Metric;
 pub use table::{Row, Table};
 pub use tensor::{Tensor, Values};
 pub use tolerance::{Limit, Rule, Tolerance};
+pub use transformer::kinds_in;
 
 /// Every kind of golden case that is known, implemented or not, in the order of the table.
 pub fn kinds() -> Vec<Kind> {

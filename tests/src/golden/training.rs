@@ -89,14 +89,18 @@ fn batch(
 }
 
 pub(super) fn lora_step(case: &Case) -> KindResult {
-    let model = model(case)?;
+    lora_step_of(case, &model(case)?)
+}
+
+/// The same with a model that is not loaded as the index means it.
+pub(super) fn lora_step_of(case: &Case, model: &Transformer) -> KindResult {
     check_targets(case.params())?;
     let scale = number(case.params(), "alpha")? / number(case.params(), "rank")?;
-    let lora = adapters_of(case, "lora/", &model, scale)?;
-    let batch = batch(case, &model, case.tensor_f32("sigma")?.0, tensor(case, "noise")?)?;
+    let lora = adapters_of(case, "lora/", model, scale)?;
+    let batch = batch(case, model, case.tensor_f32("sigma")?.0, tensor(case, "noise")?)?;
     let noised = batch.noised();
-    let (prediction, _) = step::predict(&model, &lora, &batch);
-    let result = step::gradients(&model, &lora, &batch);
+    let (prediction, _) = step::predict(model, &lora, &batch);
+    let result = step::gradients(model, &lora, &batch);
     let (count, samples) = (batch.kept.len(), batch.sigma.len());
     let shape = [samples, count / samples];
     let timesteps = lora_train::maths::token_timesteps(&batch.sigma, &batch.kept);

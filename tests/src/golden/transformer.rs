@@ -4,13 +4,13 @@ use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ltx_model::{
-    Checkpoint, Positions, Rope, TokenTimesteps, Transformer, TransformerConfig, TransformerInput,
-    rope_frequencies, sinusoid,
+    BasePrecision, Checkpoint, Positions, Rope, TokenTimesteps, Transformer, TransformerConfig,
+    TransformerInput, rope_frequencies, sinusoid,
 };
 use serde_json::Value;
 use tensor_batch::{FrameRate, LatentGrid};
 
-use super::{Case, GoldenError, Kind, KindResult, Produced, sampling, training};
+use super::{Case, GoldenError, Kind, KindResult, Produced, Run, sampling, training};
 
 const FOLDER: &str = "transformer";
 
@@ -28,10 +28,35 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::new(FOLDER, "sample_euler", sampling::sample_euler),
 ];
 
+/// The kinds that show what a precision of the frozen weights costs, computed in it. Their tolerances are not those
+/// of an index, which are float32's.
+pub fn kinds_in(precision: BasePrecision) -> Vec<Kind> {
+    // A kind is a plain function, so that each precision has its own.
+    let runs: [Run; 3] = match precision {
+        BasePrecision::Float32 => [block, forward, training::lora_step],
+        BasePrecision::Bf16 => [
+            |case| block_of(case, &model_in(case, BasePrecision::Bf16)?),
+            |case| forward_of(case, &model_in(case, BasePrecision::Bf16)?),
+            |case| training::lora_step_of(case, &model_in(case, BasePrecision::Bf16)?),
+        ],
+        BasePrecision::Int8 => [
+            |case| block_of(case, &model_in(case, BasePrecision::Int8)?),
+            |case| forward_of(case, &model_in(case, BasePrecision::Int8)?),
+            |case| training::lora_step_of(case, &model_in(case, BasePrecision::Int8)?),
+        ],
+    };
+    let names = ["block", "forward", "lora_step"];
+    names.into_iter().zip(runs).map(|(name, run)| Kind::new(FOLDER, name, run)).collect()
+}
+
 /// The checkpoint that lies beside the cases.
 pub(super) fn model(case: &Case) -> Result<Transformer, Box<dyn Error>> {
+    model_in(case, BasePrecision::Float32)
+}
+
+fn model_in(case: &Case, precision: BasePrecision) -> Result<Transformer, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&case.folder().checkpoint()?)?;
-    Ok(Transformer::load(&checkpoint, &Device::flex())?)
+    Ok(Transformer::load(&checkpoint, &Device::flex(), precision)?)
 }
 
 /// A tensor of the case on the CPU.
@@ -192,8 +217,11 @@ pub(super) fn positions(case: &Case) -> Result<Positions, Box<dyn Error>> {
 }
 
 fn block(case: &Case) -> KindResult {
-    let model = model(case)?;
-    let given = Given::read(case, &model)?;
+    block_of(case, &model(case)?)
+}
+
+fn block_of(case: &Case, model: &Transformer) -> KindResult {
+    let given = Given::read(case, model)?;
     let index = case.tensor_i64("block_index")?.0.first().map_or(0, |i| *i as usize);
     let block = model.blocks().get(index).ok_or("the model has no such block")?;
     let x: Tensor<3> = tensor(case, "x_in")?;
@@ -209,8 +237,11 @@ fn block(case: &Case) -> KindResult {
 }
 
 fn forward(case: &Case) -> KindResult {
-    let model = model(case)?;
-    let given = Given::read(case, &model)?;
+    forward_of(case, &model(case)?)
+}
+
+fn forward_of(case: &Case, model: &Transformer) -> KindResult {
+    let given = Given::read(case, model)?;
     let velocity = model.forward(&given.input(tensor(case, "latent")?), None, &[]);
     Ok(vec![produced("velocity", velocity)])
 }

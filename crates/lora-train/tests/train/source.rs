@@ -3,7 +3,7 @@
 use std::{cell::Cell, fmt, ops::ControlFlow, path::Path};
 
 use lora_train::{TrainError, TrainEvent, TrainPlan, TrainedLora, train};
-use ltx_model::{Checkpoint, Device, Transformer, TransformerLora, to_host};
+use ltx_model::{BasePrecision, Checkpoint, Device, Transformer, TransformerLora, to_host};
 use ndarray::{Array2, Array3, Array4};
 use tensor_batch::{Blame, Fault, FrameRate, LatentExample, LatentMask, LatentSource, Mask, Rank, Stem};
 
@@ -80,7 +80,7 @@ pub(crate) fn source(count: u8) -> Source {
 
 pub(crate) fn model() -> Transformer {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/tiny/tiny-ltx-2.3.safetensors");
-    Transformer::load(&Checkpoint::open(&path).unwrap(), &Device::flex()).unwrap()
+    Transformer::load(&Checkpoint::open(&path).unwrap(), &Device::flex(), BasePrecision::Float32).unwrap()
 }
 
 pub(crate) fn plan(seed: u64) -> TrainPlan {

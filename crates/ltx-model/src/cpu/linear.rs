@@ -1,14 +1,35 @@
 //! Linear layers with a low-rank branch: products that add to what is there, and nothing else.
 
+use half::bf16;
+
 use super::{
     matrix::{Matrix, Store, Target, Threads, multiply},
     parallel::by_rows,
 };
+use crate::int8::INT8_BLOCK;
+
+/// A weight as it is kept; it is widened to float32 some rows at a time, as it is multiplied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Weight<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+    /// Integers, and the scale of every [`INT8_BLOCK`] of them.
+    Int8 {
+        values: &'a [i8],
+        scales: &'a [bf16],
+    },
+}
+
+/// Values that are widened at a time: few enough to stay near the processor until they are multiplied.
+const PANEL: usize = 1 << 20;
+
+/// Rows that are widened at a time at least, however long: a product needs some to be worth its preparation.
+const LEAST_ROWS: usize = 64;
 
 /// `weight` `[out, in]`, and `bias` `[out]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frozen<'a> {
-    pub(crate) weight: &'a [f32],
+    pub(crate) weight: Weight<'a>,
     pub(crate) bias: &'a [f32],
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
@@ -23,14 +44,49 @@ pub(crate) struct Branch<'a> {
     pub(crate) scale: f32,
 }
 
+impl Weight<'_> {
+    /// Row `row`, of as many values as there is room for.
+    #[inline(always)]
+    fn widen(&self, row: usize, out: &mut [f32]) {
+        let width = out.len();
+        match self {
+            Self::F32(weight) => out.copy_from_slice(&weight[row * width..][..width]),
+            Self::Bf16(weight) => {
+                for (out, value) in out.iter_mut().zip(&weight[row * width..][..width]) {
+                    *out = widened(*value);
+                }
+            }
+            Self::Int8 { values, scales } => {
+                let values = values[row * width..][..width].as_chunks::<INT8_BLOCK>().0;
+                let blocks = width / INT8_BLOCK;
+                let scales = &scales[row * blocks..][..blocks];
+                let out = out.as_chunks_mut::<INT8_BLOCK>().0;
+                for ((out, values), scale) in out.iter_mut().zip(values).zip(scales) {
+                    let scale = widened(*scale);
+                    *out = values.map(|value| scale * f32::from(value));
+                }
+            }
+        }
+    }
+}
+
+/// Without the care for signalling NaNs of the conversion that comes with the type.
+#[inline(always)]
+fn widened(value: bf16) -> f32 {
+    f32::from_bits(u32::from(value.to_bits()) << 16)
+}
+
 impl Frozen<'_> {
     /// `x W^T + b`.
     pub(crate) fn forward(&self, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.inputs;
         let mut y = vec![0.0; rows * self.outputs];
         by_rows(&mut y, self.outputs, |_, y| y.copy_from_slice(self.bias));
-        let (x, weight) = (Matrix::new(x, rows, self.inputs), self.matrix());
-        multiply(Target::new(&mut y, rows, self.outputs), x, weight.t(), 1.0, Store::Add, Threads::All);
+        let x = Matrix::new(x, rows, self.inputs);
+        self.panels(|first, count, panel| {
+            let target = Target::strided(&mut y[first..], rows, count, self.outputs);
+            multiply(target, x, panel.t(), 1.0, Store::Add, Threads::All);
+        });
         y
     }
 
@@ -38,14 +94,27 @@ impl Frozen<'_> {
     pub(crate) fn backward(&self, grad: &[f32]) -> Vec<f32> {
         let rows = grad.len() / self.outputs;
         let mut dx = vec![0.0; rows * self.inputs];
-        let grad = Matrix::new(grad, rows, self.outputs);
-        let target = Target::new(&mut dx, rows, self.inputs);
-        multiply(target, grad, self.matrix(), 1.0, Store::Replace, Threads::All);
+        self.panels(|first, count, panel| {
+            let grad = Matrix::strided(&grad[first..], rows, count, [self.outputs, 1]);
+            let store = if first == 0 { Store::Replace } else { Store::Add };
+            multiply(Target::new(&mut dx, rows, self.inputs), grad, panel, 1.0, store, Threads::All);
+        });
         dx
     }
 
-    fn matrix(&self) -> Matrix<'_> {
-        Matrix::new(self.weight, self.outputs, self.inputs)
+    /// Hands the weight to `work` in float32, some rows at a time: the first one's number, how many, and they.
+    fn panels(&self, mut work: impl FnMut(usize, usize, Matrix<'_>)) {
+        if let Weight::F32(weight) = self.weight {
+            return work(0, self.outputs, Matrix::new(weight, self.outputs, self.inputs));
+        }
+        let most = (PANEL / self.inputs).max(LEAST_ROWS).min(self.outputs);
+        let mut panel = vec![0.0; most * self.inputs];
+        for first in (0..self.outputs).step_by(most) {
+            let rows = most.min(self.outputs - first);
+            let panel = &mut panel[..rows * self.inputs];
+            by_rows(panel, self.inputs, |row, out| self.weight.widen(first + row, out));
+            work(first, rows, Matrix::new(panel, rows, self.inputs));
+        }
     }
 }
 

@@ -7,6 +7,6 @@ mod exp;
 pub(crate) mod linear;
 mod matrix;
 pub(crate) mod norm;
-mod parallel;
+pub(crate) mod parallel;
 mod reduce;
 pub(crate) mod tensor;

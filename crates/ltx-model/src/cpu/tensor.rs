@@ -1,5 +1,7 @@
 //! Between the backend's tensors and slices.
 
+use std::ops::Range;
+
 use burn::{
     backend::{
         DispatchDevice, TensorMetadata,
@@ -7,6 +9,7 @@ use burn::{
     },
     tensor::{Bytes, DType, Device, Shape},
 };
+use half::bf16;
 
 /// Whether tensors of `device`, with or without gradients, are the CPU backend's.
 pub(crate) fn on_cpu(device: &Device) -> bool {
@@ -25,16 +28,29 @@ pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
 
 /// The values of a tensor that went through [`contiguous`].
 pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
-    let (start, count) = (tensor.layout().start_offset(), tensor.layout().num_elements());
-    &tensor.storage::<f32>()[start..start + count]
+    &tensor.storage::<f32>()[range(tensor)]
+}
+
+/// The same of bf16.
+pub(crate) fn halves(tensor: &FlexTensor) -> &[bf16] {
+    &tensor.storage::<bf16>()[range(tensor)]
+}
+
+/// The same of 8-bit integers.
+pub(crate) fn small_integers(tensor: &FlexTensor) -> &[i8] {
+    &tensor.storage::<i8>()[range(tensor)]
+}
+
+fn range(tensor: &FlexTensor) -> Range<usize> {
+    let start = tensor.layout().start_offset();
+    start..start + tensor.layout().num_elements()
 }
 
 /// The same of whole numbers.
 pub(crate) fn indices(tensor: &FlexTensor) -> Vec<usize> {
-    let (start, count) = (tensor.layout().start_offset(), tensor.layout().num_elements());
     match tensor.dtype() {
-        DType::I64 => tensor.storage::<i64>()[start..start + count].iter().map(|i| *i as usize).collect(),
-        _ => tensor.storage::<i32>()[start..start + count].iter().map(|i| *i as usize).collect(),
+        DType::I64 => tensor.storage::<i64>()[range(tensor)].iter().map(|i| *i as usize).collect(),
+        _ => tensor.storage::<i32>()[range(tensor)].iter().map(|i| *i as usize).collect(),
     }
 }
 

@@ -332,37 +332,77 @@ fn multiply(gpu: &mut Gpu, product: &Multiply) -> Result<(), CudaError> {
     unsafe { matrices.multiply(product, stream) }
 }
 
+/// A frozen weight `[out, in]` as it is kept.
+#[derive(Debug, Clone)]
+enum Stored {
+    Dense(CubeTensor),
+    /// 8-bit integers, and a bf16 scale for every few neighbours.
+    Int8 { values: CubeTensor, scales: CubeTensor },
+}
+
+impl Stored {
+    /// The weight in the number type of `like`. That of 8-bit integers is made for one use.
+    fn dense(&self, like: &CubeTensor) -> CubeTensor {
+        match self {
+            Self::Dense(weight) => alike(weight.clone(), like),
+            Self::Int8 { values, scales } => {
+                let out = empty(values.shape(), like.dtype, like);
+                let (count, block) = (values.shape().num_elements(), width(values) / width(scales));
+                enqueue([values, scales, &out], |gpu, [values, scales, out]| {
+                    launch!(
+                        gpu, named!("dequantised", format(like)), by_eights(count),
+                        Arg::Address(values), Arg::Address(scales), Arg::Address(out), Arg::Int(block as i32),
+                        Arg::Long(count as u64),
+                    )
+                });
+                out
+            }
+        }
+    }
+
+    fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Dense(values) | Self::Int8 { values, .. } => values.shape().dims(),
+        }
+    }
+}
+
 /// A frozen linear layer; it needs its input for no gradient.
 #[derive(Debug, Clone)]
 struct Linear {
-    weight: CubeTensor,
+    weight: Stored,
     bias: CubeTensor,
 }
 
 impl Linear {
-    fn new(weight: CubeTensor, bias: CubeTensor, like: &CubeTensor) -> Self {
-        Self { weight: alike(weight, like), bias: alike(bias, like) }
+    fn dense(weight: CubeTensor, bias: CubeTensor) -> Self {
+        Self { weight: Stored::Dense(weight), bias }
     }
 
-    fn sizes(&self, rows: usize) -> Sizes {
-        let shape = self.weight.shape();
-        Sizes { rows, inputs: shape[1], outputs: shape[0], format: format(&self.weight) }
+    fn int8(values: CubeTensor, scales: CubeTensor, bias: CubeTensor) -> Self {
+        let weight = Stored::Int8 { values: contiguous(values), scales: in_dtype(scales, DType::BF16) };
+        Self { weight, bias }
+    }
+
+    fn sizes(&self, x: &CubeTensor) -> Sizes {
+        let [outputs, inputs] = self.weight.shape();
+        Sizes { rows: rows(x), inputs, outputs, format: format(x) }
     }
 
     fn forward(&self, x: &CubeTensor) -> CubeTensor {
-        let sizes = self.sizes(rows(x));
+        let (sizes, weight, bias) = (self.sizes(x), self.weight.dense(x), alike(self.bias.clone(), x));
         let y = empty([sizes.rows, sizes.outputs], x.dtype, x);
-        enqueue([x, &self.weight, &self.bias, &y], |gpu, addresses| sizes.forward(gpu, addresses, false));
+        enqueue([x, &weight, &bias, &y], |gpu, addresses| sizes.forward(gpu, addresses, false));
         y
     }
 }
 
 impl Kept<1, Cube> for Linear {
     fn backward(self, grad: CubeTensor, _: [bool; 1]) -> [Option<CubeTensor>; 1] {
-        let grad = alike(grad, &self.weight);
-        let sizes = self.sizes(rows(&grad));
+        let grad = contiguous(grad);
+        let (sizes, weight) = (self.sizes(&grad), self.weight.dense(&grad));
         let dx = empty([sizes.rows, sizes.inputs], grad.dtype, &grad);
-        enqueue([&grad, &self.weight, &dx], |gpu, addresses| sizes.backward(gpu, addresses, false));
+        enqueue([&grad, &weight, &dx], |gpu, addresses| sizes.backward(gpu, addresses, false));
         [Some(dx)]
     }
 }
@@ -389,11 +429,11 @@ impl AdaptedLinear {
     }
 
     fn forward(&mut self) -> CubeTensor {
-        let sizes = self.layer.sizes(rows(&self.x));
-        let rank = self.rank();
+        let (sizes, rank) = (self.layer.sizes(&self.x), self.rank());
+        let (weight, bias) = (self.layer.weight.dense(&self.x), alike(self.layer.bias.clone(), &self.x));
         let y = empty([sizes.rows, sizes.outputs], self.x.dtype, &self.x);
         let low = empty([sizes.rows, rank], self.x.dtype, &self.x);
-        let tensors = [&self.x, &self.layer.weight, &self.layer.bias, &self.a, &self.b, &low, &y];
+        let tensors = [&self.x, &weight, &bias, &self.a, &self.b, &low, &y];
         enqueue(tensors, |gpu, [x, weight, bias, a, b, low, y]| {
             let of = |address| Operand::plain(address, sizes.format);
             let to = |address| Operand::transposed(address, sizes.format);
@@ -448,15 +488,14 @@ fn rounded(factor: CubeTensor, like: &CubeTensor) -> CubeTensor {
 impl Kept<3, Cube> for AdaptedLinear {
     fn backward(self, grad: CubeTensor, [of_x, ..]: [bool; 3]) -> [Option<CubeTensor>; 3] {
         let grad = alike(grad, &self.x);
-        let sizes = self.layer.sizes(rows(&grad));
-        let rank = self.rank();
+        let (sizes, rank, weight) = (self.layer.sizes(&grad), self.rank(), self.layer.weight.dense(&grad));
         let Some(low) = &self.low else { return [None, None, None] };
         let dlow = empty_like(low);
         // The optimiser works in float32.
         let (da, db) = (empty(self.a.shape(), DType::F32, &grad), empty(self.b.shape(), DType::F32, &grad));
         let dx = empty([if of_x { sizes.rows } else { 1 }, sizes.inputs], grad.dtype, &grad);
         let tensors =
-            [&self.x, &grad, &self.layer.weight, &self.a, &self.b, low, &dlow, &da, &db, &dx];
+            [&self.x, &grad, &weight, &self.a, &self.b, low, &dlow, &da, &db, &dx];
         enqueue(tensors, |gpu, [x, grad, weight, a, b, low, dlow, da, db, dx]| {
             let of = |address| Operand::plain(address, sizes.format);
             let to = |address| Operand::transposed(address, sizes.format);
@@ -558,8 +597,11 @@ impl Fused for Cube {
     }
 
     fn linear(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
-        let x = contiguous(x);
-        Linear::new(weight, bias, &x).forward(&x)
+        Linear::dense(weight, bias).forward(&contiguous(x))
+    }
+
+    fn linear_int8(x: CubeTensor, values: CubeTensor, scales: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        Linear::int8(values, scales, bias).forward(&contiguous(x))
     }
 
     fn adapted_linear(
@@ -570,13 +612,43 @@ impl Fused for Cube {
         b: CubeTensor,
         scale: f64,
     ) -> CubeTensor {
-        let x = contiguous(x);
-        AdaptedLinear::new(Linear::new(weight, bias, &x), x, a, b, scale).forward()
+        AdaptedLinear::new(Linear::dense(weight, bias), contiguous(x), a, b, scale).forward()
+    }
+
+    fn adapted_linear_int8(
+        x: CubeTensor,
+        values: CubeTensor,
+        scales: CubeTensor,
+        bias: CubeTensor,
+        a: CubeTensor,
+        b: CubeTensor,
+        scale: f64,
+    ) -> CubeTensor {
+        AdaptedLinear::new(Linear::int8(values, scales, bias), contiguous(x), a, b, scale).forward()
     }
 
     fn seeded(y: CubeTensor, _: CubeTensor) -> CubeTensor {
         zero(&y)
     }
+}
+
+type Tracked<C> = FloatTensor<Autodiff<Cube, C>>;
+
+fn recorded_linear<C: CheckpointStrategy>(x: Tracked<C>, layer: Linear) -> Tracked<C> {
+    let (x, of_x) = x.into_parts();
+    record::<C, _, _, 1>([of_x], layer.forward(&contiguous(x)), layer)
+}
+
+fn recorded_adapted_linear<C: CheckpointStrategy>(
+    x: Tracked<C>,
+    layer: Linear,
+    a: Tracked<C>,
+    b: Tracked<C>,
+    scale: f64,
+) -> Tracked<C> {
+    let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
+    let mut kept = AdaptedLinear::new(layer, contiguous(x), a, b, scale);
+    record::<C, _, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
 }
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
@@ -635,10 +707,16 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (x, of_x) = x.into_parts();
-        let x = contiguous(x);
-        let kept = Linear::new(weight.into_primitive(), bias.into_primitive(), &x);
-        record::<C, _, _, 1>([of_x], kept.forward(&x), kept)
+        recorded_linear(x, Linear::dense(weight.into_primitive(), bias.into_primitive()))
+    }
+
+    fn linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        recorded_linear(x, Linear::int8(values, scales.into_primitive(), bias.into_primitive()))
     }
 
     fn adapted_linear(
@@ -649,11 +727,21 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
         b: FloatTensor<Self>,
         scale: f64,
     ) -> FloatTensor<Self> {
-        let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
-        let x = contiguous(x);
-        let layer = Linear::new(weight.into_primitive(), bias.into_primitive(), &x);
-        let mut kept = AdaptedLinear::new(layer, x, a, b, scale);
-        record::<C, _, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
+        let layer = Linear::dense(weight.into_primitive(), bias.into_primitive());
+        recorded_adapted_linear(x, layer, a, b, scale)
+    }
+
+    fn adapted_linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let layer = Linear::int8(values, scales.into_primitive(), bias.into_primitive());
+        recorded_adapted_linear(x, layer, a, b, scale)
     }
 
     fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {

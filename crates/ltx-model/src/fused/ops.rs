@@ -1,19 +1,22 @@
 //! The operations: what each computes from tensors of the CPU backend, and what it keeps.
 
-use burn::backend::{
-    Autodiff, Backend, Flex,
-    autodiff::checkpoint::strategy::CheckpointStrategy,
-    backend_extension,
-    flex::FlexTensor,
-    tensor::{FloatTensor, IntTensor},
+use burn::{
+    backend::{
+        Autodiff, Backend, Flex,
+        autodiff::checkpoint::strategy::CheckpointStrategy,
+        backend_extension,
+        flex::FlexTensor,
+        tensor::{FloatTensor, IntTensor},
+    },
+    tensor::DType,
 };
 
 use super::graph::{Kept, record};
 use crate::cpu::{
     activation,
-    linear::{Branch, Frozen},
+    linear::{Branch, Frozen, Weight},
     norm::{self, Rotation, Rows},
-    tensor::{contiguous, dims, indices, like, tensor, values},
+    tensor::{contiguous, dims, halves, indices, like, small_integers, tensor, values},
 };
 
 /// The operations as the functions of [`super`] call them.
@@ -54,13 +57,32 @@ pub(crate) trait Fused: Backend {
     /// The tanh form of GELU.
     fn gelu_tanh(z: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// `x W^T + b`: `x` `[rows, in]`, `weight` `[out, in]`, `bias` `[out]`.
+    /// `x W^T + b`: `x` `[rows, in]`, `weight` `[out, in]`, float32 or bf16, `bias` `[out]`.
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The same with a weight of 8-bit integers, `values` `[out, in]` and `scales` `[out, in / INT8_BLOCK]`.
+    fn linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 
     /// `x W^T + b + scale (x A^T) B^T`: `a` `[rank, in]`, `b` `[out, rank]`.
     fn adapted_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self>;
+
+    /// The same with a weight of 8-bit integers.
+    fn adapted_linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
@@ -207,21 +229,59 @@ impl Kept<1> for Gelu {
     }
 }
 
+/// A frozen weight as it is kept; what it is widened to lasts as long as a product.
+#[derive(Debug, Clone)]
+enum Stored {
+    /// Float32 or bf16.
+    Dense(FlexTensor),
+    Int8 {
+        values: FlexTensor,
+        scales: FlexTensor,
+    },
+}
+
+impl Stored {
+    fn dense(weight: FlexTensor) -> Self {
+        Self::Dense(contiguous(weight))
+    }
+
+    fn int8(values: FlexTensor, scales: FlexTensor) -> Self {
+        Self::Int8 { values: contiguous(values), scales: contiguous(scales) }
+    }
+
+    fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Dense(weight) => dims(weight),
+            Self::Int8 { values, .. } => dims(values),
+        }
+    }
+
+    fn weight(&self) -> Weight<'_> {
+        match self {
+            Self::Dense(weight) if weight.dtype() == DType::BF16 => Weight::Bf16(halves(weight)),
+            Self::Dense(weight) => Weight::F32(values(weight)),
+            Self::Int8 { values, scales } => {
+                Weight::Int8 { values: small_integers(values), scales: halves(scales) }
+            }
+        }
+    }
+}
+
 /// A frozen linear layer; it needs its input for no gradient.
 #[derive(Debug, Clone)]
 struct Linear {
-    weight: FlexTensor,
+    weight: Stored,
     bias: FlexTensor,
 }
 
 impl Linear {
-    fn new(weight: FlexTensor, bias: FlexTensor) -> Self {
-        Self { weight: contiguous(weight), bias: contiguous(bias) }
+    fn new(weight: Stored, bias: FlexTensor) -> Self {
+        Self { weight, bias: contiguous(bias) }
     }
 
     fn layer(&self) -> Frozen<'_> {
-        let [outputs, inputs] = dims(&self.weight);
-        Frozen { weight: values(&self.weight), bias: values(&self.bias), inputs, outputs }
+        let [outputs, inputs] = self.weight.dims();
+        Frozen { weight: self.weight.weight(), bias: values(&self.bias), inputs, outputs }
     }
 }
 
@@ -310,6 +370,26 @@ fn linear_of(x: FlexTensor, layer: &Linear) -> FlexTensor {
     tensor(layer.layer().forward(values(&x)), [rows, layer.layer().outputs])
 }
 
+fn recorded_linear<C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<Flex, C>>,
+    layer: Linear,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let (x, of_x) = x.into_parts();
+    record::<C, _, _, 1>([of_x], linear_of(x, &layer), layer)
+}
+
+fn recorded_adapted_linear<C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<Flex, C>>,
+    layer: Linear,
+    a: FloatTensor<Autodiff<Flex, C>>,
+    b: FloatTensor<Autodiff<Flex, C>>,
+    scale: f64,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
+    let mut kept = AdaptedLinear::new(layer, x, a, b, scale);
+    record::<C, _, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
+}
+
 impl Fused for Flex {
     fn modulated_norm(
         x: FlexTensor,
@@ -348,7 +428,11 @@ impl Fused for Flex {
     }
 
     fn linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        linear_of(x, &Linear::new(weight, bias))
+        linear_of(x, &Linear::new(Stored::dense(weight), bias))
+    }
+
+    fn linear_int8(x: FlexTensor, values: FlexTensor, scales: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        linear_of(x, &Linear::new(Stored::int8(values, scales), bias))
     }
 
     fn adapted_linear(
@@ -359,7 +443,19 @@ impl Fused for Flex {
         b: FlexTensor,
         scale: f64,
     ) -> FlexTensor {
-        AdaptedLinear::new(Linear::new(weight, bias), x, a, b, scale).forward()
+        AdaptedLinear::new(Linear::new(Stored::dense(weight), bias), x, a, b, scale).forward()
+    }
+
+    fn adapted_linear_int8(
+        x: FlexTensor,
+        values: FlexTensor,
+        scales: FlexTensor,
+        bias: FlexTensor,
+        a: FlexTensor,
+        b: FlexTensor,
+        scale: f64,
+    ) -> FlexTensor {
+        AdaptedLinear::new(Linear::new(Stored::int8(values, scales), bias), x, a, b, scale).forward()
     }
 
     fn seeded(_: FlexTensor, _: FlexTensor) -> FlexTensor {
@@ -423,9 +519,17 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (x, of_x) = x.into_parts();
-        let kept = Linear::new(weight.into_primitive(), bias.into_primitive());
-        record::<C, _, _, 1>([of_x], linear_of(x, &kept), kept)
+        recorded_linear(x, Linear::new(Stored::dense(weight.into_primitive()), bias.into_primitive()))
+    }
+
+    fn linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let weight = Stored::int8(values, scales.into_primitive());
+        recorded_linear(x, Linear::new(weight, bias.into_primitive()))
     }
 
     fn adapted_linear(
@@ -436,10 +540,21 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         b: FloatTensor<Self>,
         scale: f64,
     ) -> FloatTensor<Self> {
-        let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
-        let layer = Linear::new(weight.into_primitive(), bias.into_primitive());
-        let mut kept = AdaptedLinear::new(layer, x, a, b, scale);
-        record::<C, _, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
+        let layer = Linear::new(Stored::dense(weight.into_primitive()), bias.into_primitive());
+        recorded_adapted_linear(x, layer, a, b, scale)
+    }
+
+    fn adapted_linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let weight = Stored::int8(values, scales.into_primitive());
+        recorded_adapted_linear(x, Linear::new(weight, bias.into_primitive()), a, b, scale)
     }
 
     fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -5,6 +5,7 @@
 use burn::tensor::{Device, TensorData};
 
 use super::*;
+use crate::int8::quantised;
 
 const BATCH: usize = 2;
 const TOKENS: usize = 7;
@@ -103,26 +104,58 @@ fn activations() {
     agrees([[1, 70, 101]], |[z], _| gelu_tanh(z * 3.0));
 }
 
+/// A weight as it is kept in every format; in float64 the same numbers, as exact as they are.
+fn weights([outputs, inputs]: [usize; 2], dtype: DType) -> Vec<FrozenWeight> {
+    let weight: Tensor<2> = noise([outputs, inputs], 14, DType::F32);
+    let bytes: Vec<u8> = host(weight.clone()).into_iter().flat_map(|w| (w as f32).to_le_bytes()).collect();
+    let int8 = quantised(&bytes, DType::F32, inputs);
+    let mut kept = vec![
+        FrozenWeight::Dense(weight.clone()),
+        FrozenWeight::Dense(weight.cast(DType::BF16)),
+        FrozenWeight::int8(int8, [outputs, inputs], &Device::flex()),
+    ];
+    if dtype == DType::F64 {
+        kept.iter_mut().for_each(|weight| *weight = FrozenWeight::Dense(weight.dense(dtype)));
+    }
+    kept
+}
+
 #[test]
 fn linear_layers() {
-    let (rows, inputs, outputs, rank) = (33, 20, 12, 4);
-    let layer = |dtype| (noise([outputs, inputs], 14, dtype), noise([outputs], 15, dtype));
-    agrees([[rows, inputs]], |[x], dtype| {
-        let (weight, bias) = layer(dtype);
-        linear(x, &weight, &bias, None)
-    });
-    agrees([[rows, inputs], [rank, inputs], [outputs, rank]], |[x, lora_a, lora_b], dtype| {
-        let (weight, bias) = layer(dtype);
-        linear(x, &weight, &bias, Some(&LoraPair { lora_a, lora_b, scale: 0.5 }))
-    });
+    // So wide that a weight is widened in several panels.
+    let (rows, inputs, outputs, rank) = (9, 8_192, 200, 4);
+    for which in 0..3 {
+        let layer =
+            |dtype| (weights([outputs, inputs], dtype).swap_remove(which), noise([outputs], 15, dtype));
+        agrees([[rows, inputs]], |[x], dtype| {
+            let (weight, bias) = layer(dtype);
+            linear(x / 64.0, &weight, &bias, None)
+        });
+        agrees([[rows, inputs], [rank, inputs], [outputs, rank]], |[x, lora_a, lora_b], dtype| {
+            let (weight, bias) = layer(dtype);
+            linear(x / 64.0, &weight, &bias, Some(&LoraPair { lora_a, lora_b, scale: 0.5 }))
+        });
+    }
+}
+
+#[test]
+fn weights_become_floats() {
+    let [exact, short, int8] = weights([6, 64], DType::F64).try_into().unwrap();
+    let [exact, short, int8] = [exact, short, int8].map(|weight| host(weight.dense(DType::F64)));
+    assert_ne!(exact, short);
+    for ((exact, short), int8) in exact.iter().zip(&short).zip(&int8) {
+        assert!((exact - short).abs() <= exact.abs() / 256.0);
+        // Half a step, which is a 127th of 2 at most.
+        assert!((exact - int8).abs() <= 1.01 / 127.0);
+    }
 }
 
 #[test]
 fn an_input_without_gradient_takes_part() {
     let tracked = |seed| noise([4, 4], seed, DType::F32).autodiff().require_grad();
     let pair = LoraPair { lora_a: tracked(1), lora_b: tracked(2), scale: 1.0 };
-    let layer = (noise([4, 4], 3, DType::F32), noise([4], 4, DType::F32));
-    let graph = linear(noise([5, 4], 5, DType::F32), &layer.0, &layer.1, Some(&pair)).sum().backward();
+    let (weight, bias) = (FrozenWeight::Dense(noise([4, 4], 3, DType::F32)), noise([4], 4, DType::F32));
+    let graph = linear(noise([5, 4], 5, DType::F32), &weight, &bias, Some(&pair)).sum().backward();
     assert!(pair.lora_a.grad(&graph).is_some() && pair.lora_b.grad(&graph).is_some());
 }
 

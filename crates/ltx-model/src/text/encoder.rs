@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 
 use super::{Connector, ConnectorConfig, FeatureExtractor, Gemma, Tokenizer, Tokens};
-use crate::{Checkpoint, ModelError, Setting, weights::Weights};
+use crate::{Checkpoint, ModelError, Setting, Wanted, weights::Weights};
 
 /// The tokens of every context, caption and registers together.
 pub const CONTEXT_TOKENS: usize = 1024;
@@ -55,11 +55,11 @@ impl TextEncoder {
         Ok(Self { tokenizer, gemma, features, connector })
     }
 
-    /// Whether `gemma_dir` and `checkpoint` could be loaded; reads no weight.
+    /// Whether `gemma_dir` and `checkpoint` could be loaded, and what would be read of `checkpoint`; reads no weight.
     ///
     /// # Errors
     /// As [`load`](Self::load), but for a number of registers that does not fit.
-    pub fn check(gemma_dir: &Path, checkpoint: &Checkpoint, device: &Device) -> Result<(), ModelError> {
+    pub fn check(gemma_dir: &Path, checkpoint: &Checkpoint, device: &Device) -> Result<Wanted, ModelError> {
         Tokenizer::open(gemma_dir)?;
         let gemma = Gemma::load(gemma_dir, device)?;
         let config = ConnectorConfig::of(checkpoint)?;

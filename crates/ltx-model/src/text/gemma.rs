@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use safetensors::SafeTensors;
 
 use super::{
     GemmaConfig, LayerType, Tokens,
@@ -20,7 +19,7 @@ const PREFIXES: [&str; 3] = ["language_model.model.", "model.language_model.", "
 
 /// Gemma 3 without its vision part.
 ///
-/// The weights stay in the mapped files: a layer is read when its turn comes and dropped after it, so that
+/// The weights stay in the files: a layer is read when its turn comes and dropped after it, so that
 /// one layer is in memory at a time, and of the embedding table only the rows in use.
 #[derive(Debug)]
 pub struct Gemma {
@@ -65,14 +64,15 @@ impl Gemma {
     /// # Errors
     /// If the files cannot be read any more, or a token lies beyond the embedding table.
     pub fn hidden_states(&self, captions: &[Tokens]) -> Result<Vec<Vec<Tensor<2>>>, ModelError> {
-        let files = self.files()?;
-        let weights = self.weights(&files, Mode::Read);
+        let weights = self.weights(Mode::Read);
         let mut passes = captions.iter().map(|c| self.embed(&weights, c)).collect::<Result<Vec<_>, _>>()?;
         for (i, layer_type) in self.config.layer_types.iter().enumerate() {
             let layer = GemmaLayer::read(&weights.at(format!("layers.{i}")), &self.config);
+            weights.sound()?;
             passes.iter_mut().for_each(|pass| pass.advance(&layer, *layer_type));
         }
         let norm = self.norm(&weights);
+        weights.sound()?;
         Ok(passes.into_iter().map(|pass| pass.finish(&norm)).collect())
     }
 
@@ -83,6 +83,7 @@ impl Gemma {
         }
         let shape = [self.vocab_size, self.config.hidden_size];
         let rows = weights.rows("embed_tokens.weight", shape, tokens.ids());
+        weights.sound()?;
         // A tensor, so that the factor is rounded like the weights: to 62.0 for 3840 where they are bf16.
         let factor = Tensor::<2>::full([1, 1], (shape[1] as f64).sqrt(), (&self.device, rows.dtype()));
         Ok(Pass::new((rows * factor).unsqueeze(), &self.config, &self.device))
@@ -92,18 +93,13 @@ impl Gemma {
         GemmaNorm::read(&weights.at("norm"), self.config.hidden_size, self.config.rms_norm_eps)
     }
 
-    fn files(&self) -> Result<Vec<SafeTensors<'_>>, ModelError> {
-        self.shards.iter().map(Checkpoint::tensors).collect()
-    }
-
-    fn weights<'a>(&'a self, files: &'a [SafeTensors<'a>], mode: Mode) -> Weights<'a> {
-        Weights::over(files, self.prefix, &self.device, mode)
+    fn weights(&self, mode: Mode) -> Weights<'_> {
+        Weights::over(&self.shards, self.prefix, &self.device, mode)
     }
 
     /// Compares all keys and shapes with the configuration. Returns the size of the vocabulary.
     fn survey(&self) -> Result<usize, ModelError> {
-        let files = self.files()?;
-        let weights = self.weights(&files, Mode::Survey);
+        let weights = self.weights(Mode::Survey);
         let [vocab_size, _] = weights.shape_of("embed_tokens.weight");
         weights.rows("embed_tokens.weight", [vocab_size, self.config.hidden_size], &[]);
         for i in 0..self.config.layer_types.len() {
@@ -113,7 +109,7 @@ impl Gemma {
         let (mut faults, asked) = weights.finish();
         let layers = format!("{}layers.", self.prefix);
         let keys = self.shards.iter().flat_map(Checkpoint::keys);
-        let leftover = keys.filter(|key| key.starts_with(&layers) && !asked.contains(*key));
+        let leftover = keys.filter(|key| key.starts_with(&layers) && !asked.contains_key(*key));
         faults.leftover = leftover.map(str::to_owned).collect();
         if faults.is_empty() {
             return Ok(vocab_size);

@@ -7,7 +7,7 @@ use super::{
     CausalConv3d, Downsample, LatentStatistics, ResBlock, VaeBlock, VaeConfig, blocks::norm_silu,
     config::RGB, key_prefix, patchify,
 };
-use crate::{Checkpoint, ModelError, weights::Weights};
+use crate::{Checkpoint, ModelError, Wanted, weights::Weights};
 
 const FAMILIES: [&str; 3] = ["encoder.conv_in", "encoder.down_blocks", "encoder.conv_out"];
 
@@ -47,11 +47,11 @@ impl VideoEncoder {
         checkpoint.read(key_prefix(checkpoint), &FAMILIES, device, |weights| Self::read(weights, &config))
     }
 
-    /// Whether `checkpoint` could be loaded; reads no weight.
+    /// Whether `checkpoint` could be loaded, and what would be read of it; reads no weight.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<(), ModelError> {
+    pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<Wanted, ModelError> {
         let config = VaeConfig::of(checkpoint)?;
         checkpoint.survey(key_prefix(checkpoint), &FAMILIES, device, |weights| Self::read(weights, &config))
     }

@@ -301,6 +301,24 @@ __device__ void gelu(const T* z, const T* grad, T* out, u64 count) {
     store(out + i, v);
 }
 
+// --- weights of 8-bit integers --------------------------------------------------------------------------------------
+
+// value scale of `count` numbers: `block` neighbours, a multiple of eight, share a bf16 scale.
+template <typename T>
+__device__ void dequantised(const signed char* values, const u16* scales, T* out, int block, u64 count) {
+    const u64 i = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) * EIGHT;
+    if (i >= count) return;
+    const uint2 bytes = *reinterpret_cast<const uint2*>(values + i);
+    const float scale = number(scales[i / block]);
+    float v[EIGHT];
+    #pragma unroll
+    for (int j = 0; j < EIGHT; j++) {
+        const u32 word = j < 4 ? bytes.x : bytes.y;
+        v[j] = static_cast<signed char>(word >> (8 * (j % 4))) * scale;
+    }
+    store(out + i, v);
+}
+
 // --- all of it in both formats --------------------------------------------------------------------------------------
 
 #define KERNELS(T, NAME)                                                                                               \
@@ -330,6 +348,10 @@ __device__ void gelu(const T* z, const T* grad, T* out, u64 count) {
     extern "C" __global__ void gate_heads_backward_##NAME(                                                             \
         const T* x, const T* logits, const T* grad, T* dx, T* dlogits, int width, int heads) {                         \
         gate_heads_backward(x, logits, grad, dx, dlogits, width, heads);                                               \
+    }                                                                                                                  \
+    extern "C" __global__ void dequantised_##NAME(                                                                     \
+        const signed char* values, const u16* scales, T* out, int block, u64 count) {                                  \
+        dequantised(values, scales, out, block, count);                                                                \
     }                                                                                                                  \
     extern "C" __global__ void gelu_##NAME(const T* z, const T* grad, T* out, u64 count) { gelu(z, grad, out, count); }
 

@@ -1,0 +1,114 @@
+//! A `.safetensors` file: its header in memory, its tensors on disk until they are read one by one.
+//!
+//! Tensors are read into buffers of their own and not mapped, so that what was read and handed on does not count as
+//! memory of the process, and a file that shrinks is an error and no signal.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+use safetensors::{
+    SafeTensors,
+    tensor::{Metadata, TensorInfo},
+};
+
+use crate::ModelError;
+
+/// Bytes of one read: large enough for the disk, and small enough that all threads take part in one tensor.
+const PART: usize = 4 << 20;
+
+/// Bytes of a header's length, which is what a file begins with.
+const LENGTH: u64 = 8;
+
+#[derive(Debug)]
+pub(crate) struct TensorFile {
+    path: PathBuf,
+    file: File,
+    header: Metadata,
+    /// Where the tensors begin, bytes.
+    start: u64,
+}
+
+impl TensorFile {
+    /// Reads the header of `path` and checks that the file is as long as it says.
+    pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
+        let io = |source| ModelError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: the map is read-only and gone at the end of this function. Another process that truncates the file
+        // within it ends this one.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let (length, header) = SafeTensors::read_metadata(&map)
+            .map_err(|e| ModelError::Malformed { path: path.to_owned(), reason: e.to_string() })?;
+        Ok(Self { path: path.to_owned(), file, header, start: LENGTH + length as u64 })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The free text of the header.
+    pub(crate) fn strings(&self) -> HashMap<String, String> {
+        self.header.metadata().clone().unwrap_or_default()
+    }
+
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
+        self.header.tensors().into_keys().collect()
+    }
+
+    pub(crate) fn info(&self, key: &str) -> Option<&TensorInfo> {
+        self.header.info(key)
+    }
+
+    /// A tensor, whole.
+    pub(crate) fn read(&self, info: &TensorInfo) -> Result<Vec<u8>, ModelError> {
+        let (begin, end) = info.data_offsets;
+        let mut bytes = vec![0; end - begin];
+        let parts = bytes.par_chunks_mut(PART).enumerate();
+        let read = parts.map(|(i, part)| self.fill(part, begin + i * PART)).collect::<io::Result<()>>();
+        read.map_err(|source| self.io(source)).map(|()| bytes)
+    }
+
+    /// Some rows of a tensor, `width` bytes each, in the order given. Each must lie within the tensor.
+    pub(crate) fn read_rows(
+        &self,
+        info: &TensorInfo,
+        width: usize,
+        rows: &[u32],
+    ) -> Result<Vec<u8>, ModelError> {
+        let mut bytes = vec![0; rows.len() * width];
+        for (out, row) in bytes.chunks_exact_mut(width.max(1)).zip(rows) {
+            self.fill(out, info.data_offsets.0 + *row as usize * width).map_err(|source| self.io(source))?;
+        }
+        Ok(bytes)
+    }
+
+    fn fill(&self, out: &mut [u8], offset: usize) -> io::Result<()> {
+        read_exact_at(&self.file, out, self.start + offset as u64)
+    }
+
+    fn io(&self, source: io::Error) -> ModelError {
+        ModelError::Io { path: self.path.clone(), source }
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !out.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_read(file, out, offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        (out, offset) = (&mut out[count..], offset + count as u64);
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 //! The forward pass keeps what it was given, its result, and the logarithm of every softmax's denominator; the
 //! backward pass computes the scores once more, some queries at a time.
 
-mod chunked;
+pub(crate) mod chunked;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +18,7 @@ use burn::{
         backend_extension,
         tensor::FloatTensor,
     },
-    tensor::{Tensor, module, ops::AttentionModuleOptions},
+    tensor::{Device, Tensor, module, ops::AttentionModuleOptions},
 };
 
 use crate::cpu::{
@@ -38,7 +38,7 @@ pub(crate) fn attention(
     bias: Option<Tensor<4>>,
     scale: Option<f64>,
 ) -> Tensor<4> {
-    if !on_cpu(&q.device()) {
+    if !has_kernels(&q.device()) {
         let options = AttentionModuleOptions { scale, softcap: None, is_causal: false };
         return module::attention(q, k, v, None, bias, options);
     }
@@ -46,6 +46,14 @@ pub(crate) fn attention(
     let bias = bias.unwrap_or_else(|| Tensor::zeros([1; 4], &q.device().inner()));
     let [q, k, v, bias] = [q, k, v, bias].map(Tensor::into_dispatch);
     Tensor::from_dispatch(Dispatch::lean_attention(q, k, v, bias, scale))
+}
+
+fn has_kernels(device: &Device) -> bool {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::on_gpu(device) {
+        return true;
+    }
+    on_cpu(device)
 }
 
 /// `[B, T, H d]` to `[B, H, T, d]`.
@@ -61,7 +69,7 @@ pub(crate) fn merge_heads(x: Tensor<4>) -> Tensor<3> {
 }
 
 /// Attention as one operation of the gradient graph.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cuda"))]
 pub(crate) trait LeanAttention: Backend {
     /// As [`attention`]; a bias of length 1 along the keys changes nothing.
     fn lean_attention(
@@ -93,18 +101,18 @@ pub(crate) trait AttentionKernel: Backend {
 /// What attention was given.
 #[derive(Debug, Clone)]
 pub(crate) struct Given<B: Backend> {
-    q: FloatTensor<B>,
-    k: FloatTensor<B>,
-    v: FloatTensor<B>,
-    bias: FloatTensor<B>,
-    scale: f64,
+    pub(crate) q: FloatTensor<B>,
+    pub(crate) k: FloatTensor<B>,
+    pub(crate) v: FloatTensor<B>,
+    pub(crate) bias: FloatTensor<B>,
+    pub(crate) scale: f64,
 }
 
 /// What attention gave.
 #[derive(Debug, Clone)]
 pub(crate) struct Attended<B: Backend> {
-    out: FloatTensor<B>,
-    logs: FloatTensor<B>,
+    pub(crate) out: FloatTensor<B>,
+    pub(crate) logs: FloatTensor<B>,
 }
 
 impl LeanAttention for Flex {

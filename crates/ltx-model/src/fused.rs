@@ -1,10 +1,11 @@
 //! A block's element-wise chains and adapted projections, each as one operation of the gradient graph.
 //!
-//! On the CPU an operation is a pair of kernels ([`crate::cpu`]) that keeps what its backward pass needs and no more.
-//! On any other device, and in any other number format than float32, it is composed of burn's own operations.
+//! On the CPU and on NVIDIA GPUs an operation is a pair of kernels (`crate::cpu`, `crate::cuda`) that keeps what its
+//! backward pass needs and no more. On any other device, and in number formats without kernels, it is composed of
+//! burn's own operations.
 
-mod graph;
-mod ops;
+pub(crate) mod graph;
+pub(crate) mod ops;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,10 @@ use ops::Fused;
 
 /// Whether the kernels take `x`.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has_kernels(x) {
+        return true;
+    }
     x.dtype() == DType::F32 && on_cpu(&x.device())
 }
 

@@ -12,6 +12,8 @@ mod attention;
 mod checkpoint;
 mod config;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod frozen;
 mod fused;

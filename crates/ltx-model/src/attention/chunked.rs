@@ -10,7 +10,7 @@ use super::{Attended, Given};
 /// Queries of one chunk.
 const CHUNK: usize = 128;
 
-pub(super) fn attend<B: Backend>(given: &Given<B>) -> Attended<B> {
+pub(crate) fn attend<B: Backend>(given: &Given<B>) -> Attended<B> {
     let (mut out, mut logs) = (Vec::new(), Vec::new());
     for chunk in chunks::<B>(&given.q) {
         let scores = scores(given, &chunk);
@@ -23,7 +23,7 @@ pub(super) fn attend<B: Backend>(given: &Given<B>) -> Attended<B> {
     Attended { out: B::float_cat(out, 2), logs: B::float_cat(logs, 2) }
 }
 
-pub(super) fn attend_backward<B: Backend>(
+pub(crate) fn attend_backward<B: Backend>(
     given: &Given<B>,
     attended: &Attended<B>,
     grad: &FloatTensor<B>,

@@ -20,7 +20,7 @@ use crate::cpu::{
 };
 
 /// The operations as the functions of [`super`] call them.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cuda"))]
 pub(crate) trait Fused: Backend {
     /// `rms(x) (1 + scale) + shift`: `x` `[B, T, D]`, the others `[U, D]`, `index` `[B T]`.
     fn modulated_norm(
@@ -375,7 +375,7 @@ fn recorded_linear<C: CheckpointStrategy>(
     layer: Linear,
 ) -> FloatTensor<Autodiff<Flex, C>> {
     let (x, of_x) = x.into_parts();
-    record::<C, _, 1>([of_x], linear_of(x, &layer), layer)
+    record::<C, _, _, 1>([of_x], linear_of(x, &layer), layer)
 }
 
 fn recorded_adapted_linear<C: CheckpointStrategy>(
@@ -387,7 +387,7 @@ fn recorded_adapted_linear<C: CheckpointStrategy>(
 ) -> FloatTensor<Autodiff<Flex, C>> {
     let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
     let mut kept = AdaptedLinear::new(layer, x, a, b, scale);
-    record::<C, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
+    record::<C, _, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
 }
 
 impl Fused for Flex {
@@ -473,7 +473,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let (x, of_x) = x.into_parts();
         let kept = ModulatedNorm::new(x, scale.into_primitive(), shift.into_primitive(), index, eps);
-        record::<C, _, 1>([of_x], kept.forward(), kept)
+        record::<C, _, _, 1>([of_x], kept.forward(), kept)
     }
 
     fn gated_sum(
@@ -484,13 +484,13 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let ((x, of_x), (out, of_out)) = (x.into_parts(), out.into_parts());
         let kept = GatedSum::new(gate.into_primitive(), index);
-        record::<C, _, 2>([of_x, of_out], kept.forward(x, out), kept)
+        record::<C, _, _, 2>([of_x, of_out], kept.forward(x, out), kept)
     }
 
     fn weighted_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         let (x, of_x) = x.into_parts();
         let kept = HeadNorm::new(x, weight.into_primitive(), None, eps);
-        record::<C, _, 1>([of_x], kept.forward(), kept)
+        record::<C, _, _, 1>([of_x], kept.forward(), kept)
     }
 
     fn rotated_norm(
@@ -503,19 +503,19 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         let (x, of_x) = x.into_parts();
         let rope = Some([cos.into_primitive(), sin.into_primitive()]);
         let kept = HeadNorm::new(x, weight.into_primitive(), rope, eps);
-        record::<C, _, 1>([of_x], kept.forward(), kept)
+        record::<C, _, _, 1>([of_x], kept.forward(), kept)
     }
 
     fn gate_heads(x: FloatTensor<Self>, logits: FloatTensor<Self>) -> FloatTensor<Self> {
         let ((x, of_x), (logits, of_logits)) = (x.into_parts(), logits.into_parts());
         let kept = GateHeads::new(x, logits);
-        record::<C, _, 2>([of_x, of_logits], kept.forward(), kept)
+        record::<C, _, _, 2>([of_x, of_logits], kept.forward(), kept)
     }
 
     fn gelu_tanh(z: FloatTensor<Self>) -> FloatTensor<Self> {
         let (z, of_z) = z.into_parts();
         let (out, kept) = gelu_of(z);
-        record::<C, _, 1>([of_z], out, kept)
+        record::<C, _, _, 1>([of_z], out, kept)
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -559,6 +559,6 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
 
     fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {
         let (_, of_y) = y.into_parts();
-        record::<C, _, 1>([of_y], tensor(vec![0.0], [1]), Seed { upstream: upstream.into_primitive() })
+        record::<C, _, _, 1>([of_y], tensor(vec![0.0], [1]), Seed { upstream: upstream.into_primitive() })
     }
 }

@@ -1,0 +1,751 @@
+//! The fused operations on CUDA, alone and in the gradient graph.
+
+use burn::{
+    backend::{
+        Autodiff, Cube, TensorMetadata,
+        autodiff::checkpoint::strategy::CheckpointStrategy,
+        ops::FloatTensorOps,
+        tensor::{FloatTensor, IntTensor},
+    },
+    tensor::DType,
+};
+use burn_cubecl::tensor::CubeTensor;
+
+use super::{
+    CudaError,
+    gpu::Gpu,
+    matrix::{Format, Multiply, Operand},
+    module::{Arg, Spread},
+    tensor::{alike, contiguous, empty, empty_like, enqueue, format, in_dtype, indices, rows, width},
+};
+use crate::fused::{
+    graph::{Kept, record},
+    ops::Fused,
+};
+
+/// Threads of a block that has one row.
+const ROW_THREADS: usize = 256;
+/// Numbers of a thread.
+const EIGHT: usize = 8;
+
+/// One block for each row.
+fn by_rows(rows: usize, width: usize) -> Spread {
+    let threads = width.div_ceil(EIGHT).next_multiple_of(32).clamp(32, ROW_THREADS);
+    Spread { blocks: (rows as u32, 1, 1), threads: threads as u32, shared: 0 }
+}
+
+/// One thread for every eight numbers.
+fn by_eights(count: usize) -> Spread {
+    Spread { blocks: (count.div_ceil(EIGHT * ROW_THREADS) as u32, 1, 1), threads: ROW_THREADS as u32, shared: 0 }
+}
+
+/// The kernel's name in this format.
+macro_rules! named {
+    ($name:literal, $format:expr) => {
+        match $format {
+            Format::F32 => concat!($name, "_f32"),
+            Format::Bf16 => concat!($name, "_bf16"),
+        }
+    };
+}
+
+/// Launches a kernel of `rows.cu`: arguments are written in the kernel's order.
+macro_rules! launch {
+    ($gpu:expr, $name:expr, $spread:expr, $($arg:expr),+ $(,)?) => {
+        // SAFETY: the arguments are the kernel's, and the addresses those of tensors of the sizes that it is told.
+        unsafe { $gpu.rows($name, $spread, &mut [$($arg),+]) }
+    };
+}
+
+#[derive(Debug, Clone)]
+struct ModulatedNorm {
+    x: CubeTensor,
+    scale: CubeTensor,
+    shift: CubeTensor,
+    index: CubeTensor,
+    eps: f32,
+}
+
+impl ModulatedNorm {
+    fn new(x: CubeTensor, scale: CubeTensor, shift: CubeTensor, index: CubeTensor, eps: f64) -> Self {
+        let x = contiguous(x);
+        let (scale, shift) = (alike(scale, &x), alike(shift, &x));
+        Self { x, scale, shift, index: indices(index), eps: eps as f32 }
+    }
+
+    fn forward(&self) -> CubeTensor {
+        let out = empty_like(&self.x);
+        let tensors = [&self.x, &self.scale, &self.shift, &self.index, &out];
+        enqueue(tensors, |gpu, [x, scale, shift, index, out]| {
+            launch!(
+                gpu, named!("modulated_norm", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x), Arg::Address(scale), Arg::Address(shift), Arg::Address(index), Arg::Address(out),
+                Arg::Int(width(&self.x) as i32), Arg::Float(self.eps),
+            )
+        });
+        out
+    }
+}
+
+impl Kept<1, Cube> for ModulatedNorm {
+    fn backward(self, grad: CubeTensor, _: [bool; 1]) -> [Option<CubeTensor>; 1] {
+        let (grad, dx) = (alike(grad, &self.x), empty_like(&self.x));
+        let tensors = [&self.x, &grad, &self.scale, &self.index, &dx];
+        enqueue(tensors, |gpu, [x, grad, scale, index, dx]| {
+            launch!(
+                gpu, named!("modulated_norm_backward", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x), Arg::Address(grad), Arg::Address(scale), Arg::Address(index), Arg::Address(dx),
+                Arg::Int(width(&self.x) as i32), Arg::Float(self.eps),
+            )
+        });
+        [Some(dx)]
+    }
+}
+
+#[derive(Debug, Clone)]
+struct GatedSum {
+    gate: CubeTensor,
+    index: CubeTensor,
+}
+
+impl GatedSum {
+    fn new(gate: CubeTensor, index: CubeTensor, like: &CubeTensor) -> Self {
+        Self { gate: alike(gate, like), index: indices(index) }
+    }
+
+    fn forward(&self, x: CubeTensor, branch: CubeTensor) -> CubeTensor {
+        let x = contiguous(x);
+        let (branch, out) = (alike(branch, &x), empty_like(&x));
+        enqueue([&x, &branch, &self.gate, &self.index, &out], |gpu, [at, branch, gate, index, out]| {
+            Self::run(gpu, &x, [at, branch, gate, index, out])
+        });
+        out
+    }
+
+    fn run(gpu: &mut Gpu, like: &CubeTensor, addresses: [u64; 5]) -> Result<(), CudaError> {
+        let [x, branch, gate, index, out] = addresses.map(Arg::Address);
+        let width_of = Arg::Int(width(like) as i32);
+        launch!(
+            gpu, named!("gated_sum", format(like)), by_rows(rows(like), width(like)),
+            x, branch, gate, index, out, width_of,
+        )
+    }
+}
+
+impl Kept<2, Cube> for GatedSum {
+    fn backward(self, grad: CubeTensor, [_, of_branch]: [bool; 2]) -> [Option<CubeTensor>; 2] {
+        let grad = alike(grad, &self.gate);
+        let of_branch = of_branch.then(|| {
+            let out = empty_like(&grad);
+            enqueue([&grad, &self.gate, &self.index, &out], |gpu, [at, gate, index, out]| {
+                Self::run(gpu, &grad, [0, at, gate, index, out])
+            });
+            out
+        });
+        [Some(grad), of_branch]
+    }
+}
+
+#[derive(Debug, Clone)]
+struct HeadNorm {
+    x: CubeTensor,
+    weight: CubeTensor,
+    /// Cosines and sines, float32, `[1, H, T, d/2]`.
+    rope: Option<[CubeTensor; 2]>,
+    eps: f32,
+}
+
+impl HeadNorm {
+    fn new(x: CubeTensor, weight: CubeTensor, rope: Option<[CubeTensor; 2]>, eps: f64) -> Self {
+        let x = contiguous(x);
+        let weight = alike(weight, &x);
+        Self { x, weight, rope: rope.map(|tables| tables.map(|t| in_dtype(t, DType::F32))), eps: eps as f32 }
+    }
+
+    /// Half a head, and the tokens of the tables. Without tables any split into heads does.
+    fn halves(&self) -> [i32; 2] {
+        match &self.rope {
+            Some([cos, _]) => [width(cos) as i32, cos.shape()[2] as i32],
+            None => [width(&self.x) as i32 / 2, 1],
+        }
+    }
+
+    /// Runs a kernel of this operation on the input, perhaps a gradient, and a result.
+    fn run(&self, name: &'static str, grad: Option<&CubeTensor>) -> CubeTensor {
+        let out = empty_like(&self.x);
+        let (cos, sin) = match &self.rope {
+            Some([cos, sin]) => (cos, sin),
+            None => (&self.weight, &self.weight), // not read
+        };
+        let tensors = [&self.x, grad.unwrap_or(&self.x), &self.weight, cos, sin, &out];
+        enqueue(tensors, |gpu, [x, grad_at, weight, cos, sin, out]| {
+            let table = |address| Arg::Address(if self.rope.is_some() { address } else { 0 });
+            let [half, tokens] = self.halves();
+            let mut args = vec![Arg::Address(x)];
+            args.extend(grad.map(|_| Arg::Address(grad_at)));
+            args.extend([Arg::Address(weight), table(cos), table(sin), Arg::Address(out)]);
+            args.extend([width(&self.x) as i32, half, tokens].map(Arg::Int));
+            args.push(Arg::Float(self.eps));
+            // A thread has eight numbers of both halves of a head.
+            let spread = by_rows(rows(&self.x), width(&self.x) / 2);
+            // SAFETY: as in `launch!`.
+            unsafe { gpu.rows(name, spread, &mut args) }
+        });
+        out
+    }
+
+    fn forward(&self) -> CubeTensor {
+        self.run(named!("head_norm", format(&self.x)), None)
+    }
+}
+
+impl Kept<1, Cube> for HeadNorm {
+    fn backward(self, grad: CubeTensor, _: [bool; 1]) -> [Option<CubeTensor>; 1] {
+        let grad = alike(grad, &self.x);
+        [Some(self.run(named!("head_norm_backward", format(&self.x)), Some(&grad)))]
+    }
+}
+
+#[derive(Debug, Clone)]
+struct GateHeads {
+    x: CubeTensor,
+    logits: CubeTensor,
+}
+
+impl GateHeads {
+    fn new(x: CubeTensor, logits: CubeTensor) -> Self {
+        let x = contiguous(x);
+        let logits = alike(logits, &x);
+        Self { x, logits }
+    }
+
+    fn sizes(&self) -> [Arg; 2] {
+        [width(&self.x), width(&self.logits)].map(|size| Arg::Int(size as i32))
+    }
+
+    fn forward(&self) -> CubeTensor {
+        let out = empty_like(&self.x);
+        enqueue([&self.x, &self.logits, &out], |gpu, [x, logits, out]| {
+            let [width_of, heads] = self.sizes();
+            launch!(
+                gpu, named!("gate_heads", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x), Arg::Address(logits), Arg::Address(out), width_of, heads,
+            )
+        });
+        out
+    }
+}
+
+impl Kept<2, Cube> for GateHeads {
+    fn backward(self, grad: CubeTensor, _: [bool; 2]) -> [Option<CubeTensor>; 2] {
+        let grad = alike(grad, &self.x);
+        let (dx, dlogits) = (empty_like(&self.x), empty_like(&self.logits));
+        let tensors = [&self.x, &self.logits, &grad, &dx, &dlogits];
+        enqueue(tensors, |gpu, [x, logits, grad, dx, dlogits]| {
+            let [width_of, heads] = self.sizes();
+            launch!(
+                gpu, named!("gate_heads_backward", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x), Arg::Address(logits), Arg::Address(grad), Arg::Address(dx), Arg::Address(dlogits),
+                width_of, heads,
+            )
+        });
+        [Some(dx), Some(dlogits)]
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Gelu {
+    z: CubeTensor,
+}
+
+impl Gelu {
+    /// The activation, or a gradient through it.
+    fn run(&self, grad: Option<&CubeTensor>) -> CubeTensor {
+        let out = empty_like(&self.z);
+        enqueue([&self.z, grad.unwrap_or(&self.z), &out], |gpu, [z, grad_at, out]| {
+            let count = self.z.shape().num_elements();
+            launch!(
+                gpu, named!("gelu", format(&self.z)), by_eights(count),
+                Arg::Address(z), Arg::Address(grad.map_or(0, |_| grad_at)), Arg::Address(out),
+                Arg::Long(count as u64),
+            )
+        });
+        out
+    }
+}
+
+impl Kept<1, Cube> for Gelu {
+    fn backward(self, grad: CubeTensor, _: [bool; 1]) -> [Option<CubeTensor>; 1] {
+        let grad = alike(grad, &self.z);
+        [Some(self.run(Some(&grad)))]
+    }
+}
+
+/// Sizes of a linear layer on some rows.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    format: Format,
+}
+
+impl Sizes {
+    /// `x W^T + b`, onto what is there if `add`.
+    fn forward(&self, gpu: &mut Gpu, [x, weight, bias, y]: [u64; 4], add: bool) -> Result<(), CudaError> {
+        let product = Multiply {
+            rows: self.rows,
+            inner: self.inputs,
+            columns: self.outputs,
+            a: Operand::plain(x, self.format),
+            b: Operand::transposed(weight, self.format),
+            out: y,
+            out_format: self.format,
+            scale: 1.0,
+            add,
+            bias,
+        };
+        multiply(gpu, &product)
+    }
+
+    /// `g W`, onto what is there if `add`.
+    fn backward(&self, gpu: &mut Gpu, [grad, weight, dx]: [u64; 3], add: bool) -> Result<(), CudaError> {
+        let product = Multiply {
+            rows: self.rows,
+            inner: self.outputs,
+            columns: self.inputs,
+            a: Operand::plain(grad, self.format),
+            b: Operand::plain(weight, self.format),
+            out: dx,
+            out_format: self.format,
+            scale: 1.0,
+            add,
+            bias: 0,
+        };
+        multiply(gpu, &product)
+    }
+}
+
+fn multiply(gpu: &mut Gpu, product: &Multiply) -> Result<(), CudaError> {
+    let (matrices, stream) = gpu.matrices();
+    // SAFETY: the callers pass addresses of tensors of these sizes.
+    unsafe { matrices.multiply(product, stream) }
+}
+
+/// A frozen weight `[out, in]` as it is kept.
+#[derive(Debug, Clone)]
+enum Stored {
+    Dense(CubeTensor),
+    /// 8-bit integers, and a bf16 scale for every few neighbours.
+    Int8 { values: CubeTensor, scales: CubeTensor },
+}
+
+impl Stored {
+    /// The weight in the number type of `like`. That of 8-bit integers is made for one use.
+    fn dense(&self, like: &CubeTensor) -> CubeTensor {
+        match self {
+            Self::Dense(weight) => alike(weight.clone(), like),
+            Self::Int8 { values, scales } => {
+                let out = empty(values.shape(), like.dtype, like);
+                let (count, block) = (values.shape().num_elements(), width(values) / width(scales));
+                enqueue([values, scales, &out], |gpu, [values, scales, out]| {
+                    launch!(
+                        gpu, named!("dequantised", format(like)), by_eights(count),
+                        Arg::Address(values), Arg::Address(scales), Arg::Address(out), Arg::Int(block as i32),
+                        Arg::Long(count as u64),
+                    )
+                });
+                out
+            }
+        }
+    }
+
+    fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Dense(values) | Self::Int8 { values, .. } => values.shape().dims(),
+        }
+    }
+}
+
+/// A frozen linear layer; it needs its input for no gradient.
+#[derive(Debug, Clone)]
+struct Linear {
+    weight: Stored,
+    bias: CubeTensor,
+}
+
+impl Linear {
+    fn dense(weight: CubeTensor, bias: CubeTensor) -> Self {
+        Self { weight: Stored::Dense(weight), bias }
+    }
+
+    fn int8(values: CubeTensor, scales: CubeTensor, bias: CubeTensor) -> Self {
+        let weight = Stored::Int8 { values: contiguous(values), scales: in_dtype(scales, DType::BF16) };
+        Self { weight, bias }
+    }
+
+    fn sizes(&self, x: &CubeTensor) -> Sizes {
+        let [outputs, inputs] = self.weight.shape();
+        Sizes { rows: rows(x), inputs, outputs, format: format(x) }
+    }
+
+    fn forward(&self, x: &CubeTensor) -> CubeTensor {
+        let (sizes, weight, bias) = (self.sizes(x), self.weight.dense(x), alike(self.bias.clone(), x));
+        let y = empty([sizes.rows, sizes.outputs], x.dtype, x);
+        enqueue([x, &weight, &bias, &y], |gpu, addresses| sizes.forward(gpu, addresses, false));
+        y
+    }
+}
+
+impl Kept<1, Cube> for Linear {
+    fn backward(self, grad: CubeTensor, _: [bool; 1]) -> [Option<CubeTensor>; 1] {
+        let grad = contiguous(grad);
+        let (sizes, weight) = (self.sizes(&grad), self.weight.dense(&grad));
+        let dx = empty([sizes.rows, sizes.inputs], grad.dtype, &grad);
+        enqueue([&grad, &weight, &dx], |gpu, addresses| sizes.backward(gpu, addresses, false));
+        [Some(dx)]
+    }
+}
+
+/// A frozen linear layer with a low-rank branch, whose factors are float32 and are rounded as they are used.
+#[derive(Debug, Clone)]
+struct AdaptedLinear {
+    layer: Linear,
+    a: CubeTensor,
+    b: CubeTensor,
+    scale: f32,
+    x: CubeTensor,
+    /// `x A^T`, once it is computed.
+    low: Option<CubeTensor>,
+}
+
+impl AdaptedLinear {
+    fn new(layer: Linear, x: CubeTensor, a: CubeTensor, b: CubeTensor, scale: f64) -> Self {
+        Self { layer, a: rounded(a, &x), b: rounded(b, &x), scale: scale as f32, x, low: None }
+    }
+
+    fn rank(&self) -> usize {
+        self.a.shape()[0]
+    }
+
+    fn forward(&mut self) -> CubeTensor {
+        let (sizes, rank) = (self.layer.sizes(&self.x), self.rank());
+        let (weight, bias) = (self.layer.weight.dense(&self.x), alike(self.layer.bias.clone(), &self.x));
+        let y = empty([sizes.rows, sizes.outputs], self.x.dtype, &self.x);
+        let low = empty([sizes.rows, rank], self.x.dtype, &self.x);
+        let tensors = [&self.x, &weight, &bias, &self.a, &self.b, &low, &y];
+        enqueue(tensors, |gpu, [x, weight, bias, a, b, low, y]| {
+            let of = |address| Operand::plain(address, sizes.format);
+            let to = |address| Operand::transposed(address, sizes.format);
+            let branch = Multiply {
+                rows: sizes.rows,
+                inner: sizes.inputs,
+                columns: rank,
+                a: of(x),
+                b: to(a),
+                out: low,
+                out_format: sizes.format,
+                scale: 1.0,
+                add: false,
+                bias: 0,
+            };
+            multiply(gpu, &branch)?;
+            // The branch goes first: the large product then adds to it, which costs one reading and no writing.
+            let up = Multiply {
+                inner: rank,
+                columns: sizes.outputs,
+                a: of(low),
+                b: to(b),
+                out: y,
+                scale: self.scale,
+                ..branch
+            };
+            multiply(gpu, &up)?;
+            sizes.forward(gpu, [x, weight, bias, y], true)
+        });
+        self.low = Some(low);
+        y
+    }
+}
+
+/// A float32 factor in the number type of `like`, by a kernel of ours.
+fn rounded(factor: CubeTensor, like: &CubeTensor) -> CubeTensor {
+    let factor = contiguous(factor);
+    let count = factor.shape().num_elements();
+    if factor.dtype != DType::F32 || like.dtype != DType::BF16 || !count.is_multiple_of(EIGHT) {
+        return alike(factor, like);
+    }
+    let out = empty(factor.shape(), DType::BF16, &factor);
+    enqueue([&factor, &out], |gpu, [factor, out]| {
+        launch!(
+            gpu, "scaled_to_bf16", by_eights(count),
+            Arg::Address(factor), Arg::Address(out), Arg::Float(1.0), Arg::Long(count as u64),
+        )
+    });
+    out
+}
+
+impl Kept<3, Cube> for AdaptedLinear {
+    fn backward(self, grad: CubeTensor, [of_x, ..]: [bool; 3]) -> [Option<CubeTensor>; 3] {
+        let grad = alike(grad, &self.x);
+        let (sizes, rank, weight) = (self.layer.sizes(&grad), self.rank(), self.layer.weight.dense(&grad));
+        let Some(low) = &self.low else { return [None, None, None] };
+        let dlow = empty_like(low);
+        // The optimiser works in float32.
+        let (da, db) = (empty(self.a.shape(), DType::F32, &grad), empty(self.b.shape(), DType::F32, &grad));
+        let dx = empty([if of_x { sizes.rows } else { 1 }, sizes.inputs], grad.dtype, &grad);
+        let tensors =
+            [&self.x, &grad, &weight, &self.a, &self.b, low, &dlow, &da, &db, &dx];
+        enqueue(tensors, |gpu, [x, grad, weight, a, b, low, dlow, da, db, dx]| {
+            let of = |address| Operand::plain(address, sizes.format);
+            let to = |address| Operand::transposed(address, sizes.format);
+            let of_low = Multiply {
+                rows: sizes.rows,
+                inner: sizes.outputs,
+                columns: rank,
+                a: of(grad),
+                b: of(b),
+                out: dlow,
+                out_format: sizes.format,
+                scale: self.scale,
+                add: false,
+                bias: 0,
+            };
+            multiply(gpu, &of_low)?;
+            let of_factor = Multiply { inner: sizes.rows, out_format: Format::F32, ..of_low };
+            multiply(gpu, &Multiply { rows: sizes.outputs, a: to(grad), b: of(low), out: db, ..of_factor })?;
+            let of_a = Multiply {
+                rows: rank,
+                columns: sizes.inputs,
+                a: to(dlow),
+                b: of(x),
+                out: da,
+                scale: 1.0,
+                ..of_factor
+            };
+            multiply(gpu, &of_a)?;
+            if !of_x {
+                return Ok(());
+            }
+            let through_branch = Multiply {
+                inner: rank,
+                columns: sizes.inputs,
+                a: of(dlow),
+                b: of(a),
+                out: dx,
+                scale: 1.0,
+                ..of_low
+            };
+            multiply(gpu, &through_branch)?;
+            sizes.backward(gpu, [grad, weight, dx], true)
+        });
+        [of_x.then_some(dx), Some(da), Some(db)]
+    }
+}
+
+/// The gradient of a product with it.
+#[derive(Debug, Clone)]
+struct Seed {
+    upstream: CubeTensor,
+}
+
+impl Kept<1, Cube> for Seed {
+    fn backward(self, _: CubeTensor, _: [bool; 1]) -> [Option<CubeTensor>; 1] {
+        [Some(self.upstream)]
+    }
+}
+
+fn zero(like: &CubeTensor) -> CubeTensor {
+    Cube::float_zeros([1].into(), &like.device(), like.dtype.into())
+}
+
+impl Fused for Cube {
+    fn modulated_norm(
+        x: CubeTensor,
+        scale: CubeTensor,
+        shift: CubeTensor,
+        index: CubeTensor,
+        eps: f64,
+    ) -> CubeTensor {
+        ModulatedNorm::new(x, scale, shift, index, eps).forward()
+    }
+
+    fn gated_sum(x: CubeTensor, out: CubeTensor, gate: CubeTensor, index: CubeTensor) -> CubeTensor {
+        GatedSum::new(gate, index, &x).forward(x, out)
+    }
+
+    fn weighted_norm(x: CubeTensor, weight: CubeTensor, eps: f64) -> CubeTensor {
+        HeadNorm::new(x, weight, None, eps).forward()
+    }
+
+    fn rotated_norm(
+        x: CubeTensor,
+        weight: CubeTensor,
+        cos: CubeTensor,
+        sin: CubeTensor,
+        eps: f64,
+    ) -> CubeTensor {
+        HeadNorm::new(x, weight, Some([cos, sin]), eps).forward()
+    }
+
+    fn gate_heads(x: CubeTensor, logits: CubeTensor) -> CubeTensor {
+        GateHeads::new(x, logits).forward()
+    }
+
+    fn gelu_tanh(z: CubeTensor) -> CubeTensor {
+        Gelu { z: contiguous(z) }.run(None)
+    }
+
+    fn linear(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        Linear::dense(weight, bias).forward(&contiguous(x))
+    }
+
+    fn linear_int8(x: CubeTensor, values: CubeTensor, scales: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        Linear::int8(values, scales, bias).forward(&contiguous(x))
+    }
+
+    fn adapted_linear(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        a: CubeTensor,
+        b: CubeTensor,
+        scale: f64,
+    ) -> CubeTensor {
+        AdaptedLinear::new(Linear::dense(weight, bias), contiguous(x), a, b, scale).forward()
+    }
+
+    fn adapted_linear_int8(
+        x: CubeTensor,
+        values: CubeTensor,
+        scales: CubeTensor,
+        bias: CubeTensor,
+        a: CubeTensor,
+        b: CubeTensor,
+        scale: f64,
+    ) -> CubeTensor {
+        AdaptedLinear::new(Linear::int8(values, scales, bias), contiguous(x), a, b, scale).forward()
+    }
+
+    fn seeded(y: CubeTensor, _: CubeTensor) -> CubeTensor {
+        zero(&y)
+    }
+}
+
+type Tracked<C> = FloatTensor<Autodiff<Cube, C>>;
+
+fn recorded_linear<C: CheckpointStrategy>(x: Tracked<C>, layer: Linear) -> Tracked<C> {
+    let (x, of_x) = x.into_parts();
+    record::<C, _, _, 1>([of_x], layer.forward(&contiguous(x)), layer)
+}
+
+fn recorded_adapted_linear<C: CheckpointStrategy>(
+    x: Tracked<C>,
+    layer: Linear,
+    a: Tracked<C>,
+    b: Tracked<C>,
+    scale: f64,
+) -> Tracked<C> {
+    let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
+    let mut kept = AdaptedLinear::new(layer, contiguous(x), a, b, scale);
+    record::<C, _, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
+}
+
+impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
+    fn modulated_norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        index: IntTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        let (x, of_x) = x.into_parts();
+        let kept = ModulatedNorm::new(x, scale.into_primitive(), shift.into_primitive(), index, eps);
+        record::<C, _, _, 1>([of_x], kept.forward(), kept)
+    }
+
+    fn gated_sum(
+        x: FloatTensor<Self>,
+        out: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        index: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let ((x, of_x), (out, of_out)) = (x.into_parts(), out.into_parts());
+        let kept = GatedSum::new(gate.into_primitive(), index, &x);
+        record::<C, _, _, 2>([of_x, of_out], kept.forward(x, out), kept)
+    }
+
+    fn weighted_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
+        let (x, of_x) = x.into_parts();
+        let kept = HeadNorm::new(x, weight.into_primitive(), None, eps);
+        record::<C, _, _, 1>([of_x], kept.forward(), kept)
+    }
+
+    fn rotated_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        let (x, of_x) = x.into_parts();
+        let rope = Some([cos.into_primitive(), sin.into_primitive()]);
+        let kept = HeadNorm::new(x, weight.into_primitive(), rope, eps);
+        record::<C, _, _, 1>([of_x], kept.forward(), kept)
+    }
+
+    fn gate_heads(x: FloatTensor<Self>, logits: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((x, of_x), (logits, of_logits)) = (x.into_parts(), logits.into_parts());
+        let kept = GateHeads::new(x, logits);
+        record::<C, _, _, 2>([of_x, of_logits], kept.forward(), kept)
+    }
+
+    fn gelu_tanh(z: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (z, of_z) = z.into_parts();
+        let kept = Gelu { z: contiguous(z) };
+        record::<C, _, _, 1>([of_z], kept.run(None), kept)
+    }
+
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        recorded_linear(x, Linear::dense(weight.into_primitive(), bias.into_primitive()))
+    }
+
+    fn linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        recorded_linear(x, Linear::int8(values, scales.into_primitive(), bias.into_primitive()))
+    }
+
+    fn adapted_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let layer = Linear::dense(weight.into_primitive(), bias.into_primitive());
+        recorded_adapted_linear(x, layer, a, b, scale)
+    }
+
+    fn adapted_linear_int8(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let layer = Linear::int8(values, scales.into_primitive(), bias.into_primitive());
+        recorded_adapted_linear(x, layer, a, b, scale)
+    }
+
+    fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (y, of_y) = y.into_parts();
+        record::<C, _, _, 1>([of_y], zero(&y), Seed { upstream: upstream.into_primitive() })
+    }
+}

@@ -142,10 +142,14 @@ pub fn gradients_within(
     drop(x);
 
     let mut gradients = Vec::with_capacity(8 * passes.len());
-    for (block, lora) in model.blocks().iter().zip(&lora.transformer_blocks).rev() {
+    let mut visits = model.visits();
+    for (i, lora) in lora.transformer_blocks.iter().enumerate().rev() {
         let pass = match passes.pop() {
             Some(Pass::Graph(pass)) => pass,
-            Some(Pass::Input(x)) => Graph::of(block, x, &conditions, lora),
+            Some(Pass::Input(x)) => {
+                let block = visits.block(i, i.checked_sub(1));
+                Graph::of(&block, x, &conditions, lora)
+            }
             None => break,
         };
         let graph = vector_jacobian(pass.y, upstream);
@@ -201,12 +205,14 @@ fn forward(
     let layers = model.blocks().len();
     let mut passes = Vec::with_capacity(layers);
     let mut x = model.embed(latents);
-    for (i, (block, lora)) in model.blocks().iter().zip(&lora.transformer_blocks).enumerate() {
+    let mut visits = model.visits();
+    for (i, lora) in lora.transformer_blocks.iter().enumerate() {
+        let block = visits.block(i, Some(i + 1));
         if i + kept < layers {
             passes.push(Pass::Input(x.clone()));
             x = block.forward(x, conditions, Some(lora));
         } else {
-            let graph = Graph::of(block, x, conditions, lora);
+            let graph = Graph::of(&block, x, conditions, lora);
             x = graph.y.clone().inner();
             passes.push(Pass::Graph(graph));
         }

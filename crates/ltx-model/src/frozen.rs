@@ -24,6 +24,17 @@ impl FrozenWeight {
         }
     }
 
+    /// The same on `device`.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        match self {
+            Self::Dense(weight) => Self::Dense(weight.clone().to_device(device)),
+            Self::Int8 { values, scales } => Self::Int8 {
+                values: values.clone().to_device(device),
+                scales: scales.clone().to_device(device),
+            },
+        }
+    }
+
     /// The whole of it as floats.
     pub(crate) fn dense(&self, dtype: DType) -> Tensor<2> {
         match self {

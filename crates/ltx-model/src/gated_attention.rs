@@ -1,6 +1,6 @@
 //! The attention and feed-forward layers that transformer and text connector share.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::{
     attention::{attention, merge_heads, split_heads},
@@ -48,6 +48,20 @@ impl GatedAttention {
             to_gate_logits: Linear::read(&weights.at("to_gate_logits"), width, heads),
             to_out_0: Linear::read_projection(&weights.at("to_out.0"), width, width),
             heads,
+        }
+    }
+
+    /// The same on `device`.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        Self {
+            to_q: self.to_q.on(device),
+            to_k: self.to_k.on(device),
+            to_v: self.to_v.on(device),
+            q_norm: self.q_norm.clone().to_device(device),
+            k_norm: self.k_norm.clone().to_device(device),
+            to_gate_logits: self.to_gate_logits.on(device),
+            to_out_0: self.to_out_0.on(device),
+            heads: self.heads,
         }
     }
 
@@ -101,6 +115,11 @@ impl FeedForward {
             net_0_proj: Linear::read_projection(&weights.at("net.0.proj"), width, 4 * width),
             net_2: Linear::read_projection(&weights.at("net.2"), 4 * width, width),
         }
+    }
+
+    /// The same on `device`.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        Self { net_0_proj: self.net_0_proj.on(device), net_2: self.net_2.on(device) }
     }
 
     /// `[B, T, D]` to `[B, T, D]`.

@@ -32,6 +32,7 @@ mod text;
 mod timestep;
 mod transformer;
 mod vae;
+mod visits;
 mod weights;
 
 pub use burn::tensor::Device;
@@ -48,3 +49,4 @@ pub use text::*;
 pub use timestep::{AdaLayerNormSingle, TokenTimesteps, sinusoid};
 pub use transformer::{Block, Conditions, Transformer, TransformerInput};
 pub use vae::*;
+pub use visits::Visits;

@@ -1,6 +1,6 @@
 //! A linear layer in the checkpoint's own layout.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::{frozen::FrozenWeight, fused, lora::LoraPair, weights::Weights};
 
@@ -25,6 +25,12 @@ impl Linear {
 
     pub(crate) fn read_without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Self {
         Self { weight: weights.frozen("weight", [outputs, inputs]), bias: None }
+    }
+
+    /// The same on `device`.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        let bias = self.bias.as_ref().map(|bias| bias.clone().to_device(device));
+        Self { weight: self.weight.on(device), bias }
     }
 
     /// `[.., in]` to `[.., out]`.

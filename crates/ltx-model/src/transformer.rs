@@ -9,6 +9,7 @@ use crate::{
     linear::Linear,
     norm::{layer_norm, rms_norm},
     timestep::{AdaLayerNormSingle, Modulation, TokenTimesteps},
+    visits::Visits,
     weights::Weights,
 };
 
@@ -56,6 +57,8 @@ pub struct Transformer {
     transformer_blocks: Vec<Block>,
     scale_shift_table: Tensor<2>,
     proj_out: Linear,
+    /// How many blocks, from the first on, have their weights on the host.
+    hosted: usize,
 }
 
 impl Transformer {
@@ -69,8 +72,23 @@ impl Transformer {
         device: &Device,
         precision: BasePrecision,
     ) -> Result<Self, ModelError> {
+        Self::load_beside(checkpoint, device, precision, 0)
+    }
+
+    /// The same with the weights of the first `hosted` blocks on the host: [`visits`](Self::visits) brings each to
+    /// the device when its turn comes. All other tensors are on the device.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_beside(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        precision: BasePrecision,
+        hosted: usize,
+    ) -> Result<Self, ModelError> {
         let config = TransformerConfig::of(checkpoint)?;
-        checkpoint.read_in(precision, PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
+        let read = |weights: &Weights| Self::read(weights, &config, hosted);
+        checkpoint.read_in(precision, PREFIX, &FAMILIES, device, read)
     }
 
     /// Whether `checkpoint` could be loaded, and what would be read of it; reads no weight.
@@ -79,12 +97,16 @@ impl Transformer {
     /// As [`load`](Self::load).
     pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<Wanted, ModelError> {
         let config = TransformerConfig::of(checkpoint)?;
-        checkpoint.survey(PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config))
+        checkpoint.survey(PREFIX, &FAMILIES, device, |weights| Self::read(weights, &config, 0))
     }
 
-    fn read(weights: &Weights, config: &TransformerConfig) -> Self {
-        let width = config.inner_dim();
-        let block = |i| Block::read(&weights.at(format_args!("transformer_blocks.{i}")), config);
+    fn read(weights: &Weights, config: &TransformerConfig, hosted: usize) -> Self {
+        let (width, host) = (config.inner_dim(), Device::flex());
+        let block = |i| {
+            let weights = weights.at(format_args!("transformer_blocks.{i}"));
+            let weights = if i < hosted { weights.kept_on(&host) } else { weights };
+            Block::read(&weights, config)
+        };
         Self {
             config: config.clone(),
             device: weights.device().clone(),
@@ -94,6 +116,7 @@ impl Transformer {
             transformer_blocks: (0..config.num_layers).map(block).collect(),
             scale_shift_table: weights.tensor("scale_shift_table", [2, width]),
             proj_out: Linear::read(&weights.at("proj_out"), width, config.in_channels),
+            hosted,
         }
     }
 
@@ -107,9 +130,19 @@ impl Transformer {
         &self.device
     }
 
-    /// The blocks, in order.
+    /// The blocks, in order. The first [`hosted`](Self::hosted) are not where the model computes.
     pub fn blocks(&self) -> &[Block] {
         &self.transformer_blocks
+    }
+
+    /// How many blocks, from the first on, have their weights on the host.
+    pub fn hosted(&self) -> usize {
+        self.hosted
+    }
+
+    /// The blocks as they are used, on the device.
+    pub fn visits(&self) -> Visits<'_> {
+        Visits::new(&self.transformer_blocks, self.hosted, &self.device)
     }
 
     /// The embedding of token timesteps.
@@ -133,8 +166,10 @@ impl Transformer {
     ) -> Tensor<3> {
         let conditions = self.conditions(input);
         let mut x = self.embed(input.latents.clone());
-        for (i, block) in self.transformer_blocks.iter().enumerate() {
+        let mut visits = self.visits();
+        for i in 0..self.transformer_blocks.len() {
             let lora = lora.map(|lora| &lora.transformer_blocks[i]);
+            let block = visits.block(i, Some(i + 1));
             x = block.run(x, &conditions, lora, perturbed.contains(&i), None);
         }
         self.project(x, &conditions)
@@ -214,6 +249,18 @@ impl Block {
         }
     }
 
+    /// The same on `device`.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        Self {
+            scale_shift_table: self.scale_shift_table.clone().to_device(device),
+            prompt_scale_shift_table: self.prompt_scale_shift_table.clone().to_device(device),
+            attn1: self.attn1.on(device),
+            attn2: self.attn2.on(device),
+            ff: self.ff.on(device),
+            norm_eps: self.norm_eps,
+        }
+    }
+
     /// The residual stream `[B, T, D]` through this block.
     pub fn forward(&self, x: Tensor<3>, conditions: &Conditions<'_>, lora: Option<&BlockLora>) -> Tensor<3> {
         self.run(x, conditions, lora, false, None)
@@ -289,7 +336,7 @@ mod tests {
     fn the_published_model_is_asked_for_whole_and_without_its_audio() {
         let device = Device::flex();
         let weights = Weights::over(&[], PREFIX, &device, Mode::Survey);
-        Transformer::read(&weights, &TransformerConfig::ltx_2_3());
+        Transformer::read(&weights, &TransformerConfig::ltx_2_3(), 0);
         let (_, asked) = weights.finish();
         // 30 tensors a block, and 17 outside: 26.25 GB in bf16.
         assert_eq!(asked.len(), 48 * 30 + 17);

@@ -44,6 +44,8 @@ pub(crate) struct Weights<'a> {
     files: &'a [Checkpoint],
     prefix: String,
     device: &'a Device,
+    /// Where the tensors are used, which may be elsewhere.
+    used_on: &'a Device,
     mode: Mode,
     /// What the weights of linear layers are kept in; none means as in the file.
     precision: Option<BasePrecision>,
@@ -68,6 +70,7 @@ impl<'a> Weights<'a> {
             files,
             prefix: prefix.to_owned(),
             device,
+            used_on: device,
             mode,
             precision: None,
             notes: Rc::default(),
@@ -79,6 +82,11 @@ impl<'a> Weights<'a> {
     /// is lost, everything else becomes float32, and what is computed is float32 on every device.
     pub(crate) fn kept_in(self, precision: BasePrecision) -> Self {
         Self { precision: Some(precision), ..self }
+    }
+
+    /// The same, made on `host` and brought to the device where they are used when their turn comes.
+    pub(crate) fn kept_on(self, host: &'a Device) -> Self {
+        Self { device: host, ..self }
     }
 
     /// The tensors below `name`.
@@ -98,7 +106,7 @@ impl<'a> Weights<'a> {
 
     /// The format of what is computed with these weights.
     pub(crate) fn activations(&self) -> DType {
-        self.precision.map_or(DType::F32, |precision| precision.activations(self.device))
+        self.precision.map_or(DType::F32, |precision| precision.activations(self.used_on))
     }
 
     /// Tensor `name`, in the format of the activations, which must have exactly `shape`.

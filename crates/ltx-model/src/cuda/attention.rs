@@ -88,8 +88,12 @@ impl AttentionKernel for Cube {
             deltas_kernel(gpu, &grad, [out, at_grad, deltas], sizes, batch)?;
             let shared = 2 * tile_bytes(TILE) + 4 * tile_bytes(BACKWARD_TILE) + 16 * BACKWARD_TILE;
             let run = |gpu: &mut Gpu, name, [of_q, of_k]: [usize; 2], rows, results: &[u64]| {
-                let mut args =
-                    vec![map(&q, at_q, of_q)?, map(&k, at_k, of_k)?, map(&v, at_v, of_k)?, map(&grad, at_grad, of_q)?];
+                let mut args = vec![
+                    map(&q, at_q, of_q)?,
+                    map(&k, at_k, of_k)?,
+                    map(&v, at_v, of_k)?,
+                    map(&grad, at_grad, of_q)?,
+                ];
                 args.extend([logs, deltas].iter().chain(results).copied().map(Arg::Address));
                 args.extend(sizes.map(Arg::Int));
                 args.extend([binary(given.scale), given.scale as f32].map(Arg::Float));
@@ -141,8 +145,7 @@ fn composed_backward(
     grad: FloatTensor<Cube>,
 ) -> [FloatTensor<Cube>; 3] {
     let dtype = given.q.dtype;
-    let attended =
-        Attended { out: in_number(attended.out.clone(), DType::F32), logs: attended.logs.clone() };
+    let attended = Attended { out: in_number(attended.out.clone(), DType::F32), logs: attended.logs.clone() };
     let grad = in_number(grad, DType::F32);
     chunked::attend_backward(&in_float32(given), &attended, &grad).map(|x| in_number(x, dtype))
 }
@@ -185,7 +188,8 @@ fn by_heads(x: CubeTensor) -> CubeTensor {
 /// A tensor whose channels lie side by side and whose other strides the copy engine can take: whole sixteens of bytes.
 fn plain(x: &CubeTensor) -> CubeTensor {
     let strides = x.meta.strides();
-    let fits = strides[3] == 1 && (0..3).all(|axis| strides[axis] > 0 && strides[axis].is_multiple_of(16 / NUMBER));
+    let fits =
+        strides[3] == 1 && (0..3).all(|axis| strides[axis] > 0 && strides[axis].is_multiple_of(16 / NUMBER));
     if fits { x.clone() } else { in_dtype(x.clone(), DType::BF16) }
 }
 

@@ -7,7 +7,9 @@ use std::{
 
 use cudarc::driver::{
     result,
-    sys::{self, CUcontext, CUdevice, CUdevice_attribute, CUevent, CUevent_flags, CUevent_wait_flags, CUstream},
+    sys::{
+        self, CUcontext, CUdevice, CUdevice_attribute, CUevent, CUevent_flags, CUevent_wait_flags, CUstream,
+    },
 };
 
 use super::{
@@ -93,7 +95,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn capability(device: CUdevice) -> Result<(i32, i32), CudaError> {
     let attribute = |which| {
         // SAFETY: the device exists.
-        unsafe { result::device::get_attribute(device, which) }.map_err(CudaError::driver("cuDeviceGetAttribute"))
+        unsafe { result::device::get_attribute(device, which) }
+            .map_err(CudaError::driver("cuDeviceGetAttribute"))
     };
     let major = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
@@ -115,15 +118,24 @@ fn require_libraries() -> Result<(), CudaError> {
         return missing("libcuda", "install NVIDIA's driver, 580 or later");
     }
     if !nvrtc {
-        return missing("libnvrtc", "install the CUDA toolkit 13, or put its lib64 folder on LD_LIBRARY_PATH");
+        return missing(
+            "libnvrtc",
+            "install the CUDA toolkit 13, or put its lib64 folder on LD_LIBRARY_PATH",
+        );
     }
     if !blas {
-        return missing("libcublasLt", "install the CUDA toolkit 13, or put its lib64 folder on LD_LIBRARY_PATH");
+        return missing(
+            "libcublasLt",
+            "install the CUDA toolkit 13, or put its lib64 folder on LD_LIBRARY_PATH",
+        );
     }
     // The backend compiles its own kernels, which include CUDA's headers.
     match cubecl::cuda::install::cuda_path() {
         Some(path) if path.join("include/cuda_runtime.h").exists() => Ok(()),
-        _ => missing("CUDA's headers", "install the CUDA toolkit 13 in /usr/local/cuda, or set CUDA_PATH to where it is"),
+        _ => missing(
+            "CUDA's headers",
+            "install the CUDA toolkit 13 in /usr/local/cuda, or set CUDA_PATH to where it is",
+        ),
     }
 }
 
@@ -155,7 +167,8 @@ impl Gpu {
             context
         };
         let event = || {
-            result::event::create(CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(CudaError::driver("cuEventCreate"))
+            result::event::create(CUevent_flags::CU_EVENT_DISABLE_TIMING)
+                .map_err(CudaError::driver("cuEventCreate"))
         };
         let (major, minor) = capability(device)?;
         // Warpgroup products are machine code for this one capability.
@@ -197,7 +210,9 @@ impl Gpu {
         // SAFETY: as above.
         unsafe {
             result::event::record(gpu.after, gpu.stream).map_err(CudaError::driver("cuEventRecord"))?;
-            sys::cuCtxWaitEvent(gpu.context, gpu.after).result().map_err(CudaError::driver("cuCtxWaitEvent"))?;
+            sys::cuCtxWaitEvent(gpu.context, gpu.after)
+                .result()
+                .map_err(CudaError::driver("cuCtxWaitEvent"))?;
         }
         Ok(done)
     }

@@ -1,18 +1,14 @@
 //! Matrix products by cuBLASLt, with float32 sums.
 
-use std::{
-    collections::HashMap,
-    ffi::c_void,
-    fmt,
-};
+use std::{collections::HashMap, ffi::c_void, fmt};
 
 use cudarc::{
     cublaslt::{
         result::{self, CublasError},
         sys::{
             cublasComputeType_t, cublasLtEpilogue_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
-            cublasLtMatmulDescAttributes_t as Of, cublasLtMatmulDesc_t, cublasLtMatmulPreferenceAttributes_t as Prefer,
-            cublasLtMatrixLayout_t, cudaDataType,
+            cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t as Of,
+            cublasLtMatmulPreferenceAttributes_t as Prefer, cublasLtMatrixLayout_t, cudaDataType,
         },
     },
     driver::{self, sys::CUstream},
@@ -122,7 +118,8 @@ impl Matrices {
         let blas = |source| CudaError::Blas { call: "cublasLtCreate".to_owned(), source };
         let handle = result::create_handle().map_err(blas)?;
         // SAFETY: held for good.
-        let workspace = unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(CudaError::driver("cuMemAlloc"))?;
+        let workspace =
+            unsafe { driver::result::malloc_sync(WORKSPACE) }.map_err(CudaError::driver("cuMemAlloc"))?;
         Ok(Self { handle, workspace, chosen: HashMap::new() })
     }
 
@@ -224,7 +221,11 @@ unsafe fn choose(handle: cublasLtHandle_t, product: &Product) -> Result<Chosen, 
             result::set_matmul_pref_attribute(preference, attribute, value, size)
         };
         let workspace = WORKSPACE;
-        prefer(Prefer::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (&raw const workspace).cast(), size_of::<usize>())?;
+        prefer(
+            Prefer::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+            (&raw const workspace).cast(),
+            size_of::<usize>(),
+        )?;
         for attribute in [
             Prefer::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
             Prefer::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
@@ -234,9 +235,8 @@ unsafe fn choose(handle: cublasLtHandle_t, product: &Product) -> Result<Chosen, 
             prefer(attribute, (&raw const ALIGNMENT).cast(), size_of::<u32>())?;
         }
         let [first, second, out] = layouts;
-        let found = result::get_matmul_algo_heuristic(
-            handle, description, first, second, out, out, preference,
-        );
+        let found =
+            result::get_matmul_algo_heuristic(handle, description, first, second, out, out, preference);
         result::destroy_matmul_pref(preference)?;
         Ok(Chosen { description, layouts, algorithm: found?.algo })
     }

@@ -84,7 +84,14 @@ impl Module {
         let mut places: Vec<*mut c_void> = args.iter_mut().map(Arg::place).collect();
         // SAFETY: the caller's, for the arguments; function and stream belong to the current context.
         unsafe {
-            result::launch_kernel(function, spread.blocks, (spread.threads, 1, 1), spread.shared, stream, &mut places)
+            result::launch_kernel(
+                function,
+                spread.blocks,
+                (spread.threads, 1, 1),
+                spread.shared,
+                stream,
+                &mut places,
+            )
         }
         .map_err(CudaError::driver("cuLaunchKernel"))
     }
@@ -126,9 +133,7 @@ fn compile(name: &'static str, text: &str, target: &str) -> Result<Vec<u8>, Cuda
 
 /// # Safety
 /// The program must be compiled for a real architecture.
-unsafe fn machine_code(
-    program: nvrtc::sys::nvrtcProgram,
-) -> Result<Vec<u8>, nvrtc::result::NvrtcError> {
+unsafe fn machine_code(program: nvrtc::sys::nvrtcProgram) -> Result<Vec<u8>, nvrtc::result::NvrtcError> {
     let mut size = 0;
     // SAFETY: the caller's; the buffer is as large as NVRTC asks for.
     unsafe {

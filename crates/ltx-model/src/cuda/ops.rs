@@ -36,7 +36,11 @@ fn by_rows(rows: usize, width: usize) -> Spread {
 
 /// One thread for every eight numbers.
 fn by_eights(count: usize) -> Spread {
-    Spread { blocks: (count.div_ceil(EIGHT * ROW_THREADS) as u32, 1, 1), threads: ROW_THREADS as u32, shared: 0 }
+    Spread {
+        blocks: (count.div_ceil(EIGHT * ROW_THREADS) as u32, 1, 1),
+        threads: ROW_THREADS as u32,
+        shared: 0,
+    }
 }
 
 /// The kernel's name in this format.
@@ -78,9 +82,16 @@ impl ModulatedNorm {
         let tensors = [&self.x, &self.scale, &self.shift, &self.index, &out];
         enqueue(tensors, |gpu, [x, scale, shift, index, out]| {
             launch!(
-                gpu, named!("modulated_norm", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
-                Arg::Address(x), Arg::Address(scale), Arg::Address(shift), Arg::Address(index), Arg::Address(out),
-                Arg::Int(width(&self.x) as i32), Arg::Float(self.eps),
+                gpu,
+                named!("modulated_norm", format(&self.x)),
+                by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x),
+                Arg::Address(scale),
+                Arg::Address(shift),
+                Arg::Address(index),
+                Arg::Address(out),
+                Arg::Int(width(&self.x) as i32),
+                Arg::Float(self.eps),
             )
         });
         out
@@ -93,9 +104,16 @@ impl Kept<1, Cube> for ModulatedNorm {
         let tensors = [&self.x, &grad, &self.scale, &self.index, &dx];
         enqueue(tensors, |gpu, [x, grad, scale, index, dx]| {
             launch!(
-                gpu, named!("modulated_norm_backward", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
-                Arg::Address(x), Arg::Address(grad), Arg::Address(scale), Arg::Address(index), Arg::Address(dx),
-                Arg::Int(width(&self.x) as i32), Arg::Float(self.eps),
+                gpu,
+                named!("modulated_norm_backward", format(&self.x)),
+                by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x),
+                Arg::Address(grad),
+                Arg::Address(scale),
+                Arg::Address(index),
+                Arg::Address(dx),
+                Arg::Int(width(&self.x) as i32),
+                Arg::Float(self.eps),
             )
         });
         [Some(dx)]
@@ -126,8 +144,15 @@ impl GatedSum {
         let [x, branch, gate, index, out] = addresses.map(Arg::Address);
         let width_of = Arg::Int(width(like) as i32);
         launch!(
-            gpu, named!("gated_sum", format(like)), by_rows(rows(like), width(like)),
-            x, branch, gate, index, out, width_of,
+            gpu,
+            named!("gated_sum", format(like)),
+            by_rows(rows(like), width(like)),
+            x,
+            branch,
+            gate,
+            index,
+            out,
+            width_of,
         )
     }
 }
@@ -228,8 +253,14 @@ impl GateHeads {
         enqueue([&self.x, &self.logits, &out], |gpu, [x, logits, out]| {
             let [width_of, heads] = self.sizes();
             launch!(
-                gpu, named!("gate_heads", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
-                Arg::Address(x), Arg::Address(logits), Arg::Address(out), width_of, heads,
+                gpu,
+                named!("gate_heads", format(&self.x)),
+                by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x),
+                Arg::Address(logits),
+                Arg::Address(out),
+                width_of,
+                heads,
             )
         });
         out
@@ -244,9 +275,16 @@ impl Kept<2, Cube> for GateHeads {
         enqueue(tensors, |gpu, [x, logits, grad, dx, dlogits]| {
             let [width_of, heads] = self.sizes();
             launch!(
-                gpu, named!("gate_heads_backward", format(&self.x)), by_rows(rows(&self.x), width(&self.x)),
-                Arg::Address(x), Arg::Address(logits), Arg::Address(grad), Arg::Address(dx), Arg::Address(dlogits),
-                width_of, heads,
+                gpu,
+                named!("gate_heads_backward", format(&self.x)),
+                by_rows(rows(&self.x), width(&self.x)),
+                Arg::Address(x),
+                Arg::Address(logits),
+                Arg::Address(grad),
+                Arg::Address(dx),
+                Arg::Address(dlogits),
+                width_of,
+                heads,
             )
         });
         [Some(dx), Some(dlogits)]
@@ -265,8 +303,12 @@ impl Gelu {
         enqueue([&self.z, grad.unwrap_or(&self.z), &out], |gpu, [z, grad_at, out]| {
             let count = self.z.shape().num_elements();
             launch!(
-                gpu, named!("gelu", format(&self.z)), by_eights(count),
-                Arg::Address(z), Arg::Address(grad.map_or(0, |_| grad_at)), Arg::Address(out),
+                gpu,
+                named!("gelu", format(&self.z)),
+                by_eights(count),
+                Arg::Address(z),
+                Arg::Address(grad.map_or(0, |_| grad_at)),
+                Arg::Address(out),
                 Arg::Long(count as u64),
             )
         });
@@ -337,7 +379,10 @@ fn multiply(gpu: &mut Gpu, product: &Multiply) -> Result<(), CudaError> {
 enum Stored {
     Dense(CubeTensor),
     /// 8-bit integers, and a bf16 scale for every few neighbours.
-    Int8 { values: CubeTensor, scales: CubeTensor },
+    Int8 {
+        values: CubeTensor,
+        scales: CubeTensor,
+    },
 }
 
 impl Stored {
@@ -350,8 +395,13 @@ impl Stored {
                 let (count, block) = (values.shape().num_elements(), width(values) / width(scales));
                 enqueue([values, scales, &out], |gpu, [values, scales, out]| {
                     launch!(
-                        gpu, named!("dequantised", format(like)), by_eights(count),
-                        Arg::Address(values), Arg::Address(scales), Arg::Address(out), Arg::Int(block as i32),
+                        gpu,
+                        named!("dequantised", format(like)),
+                        by_eights(count),
+                        Arg::Address(values),
+                        Arg::Address(scales),
+                        Arg::Address(out),
+                        Arg::Int(block as i32),
                         Arg::Long(count as u64),
                     )
                 });
@@ -478,8 +528,13 @@ fn rounded(factor: CubeTensor, like: &CubeTensor) -> CubeTensor {
     let out = empty(factor.shape(), DType::BF16, &factor);
     enqueue([&factor, &out], |gpu, [factor, out]| {
         launch!(
-            gpu, "scaled_to_bf16", by_eights(count),
-            Arg::Address(factor), Arg::Address(out), Arg::Float(1.0), Arg::Long(count as u64),
+            gpu,
+            "scaled_to_bf16",
+            by_eights(count),
+            Arg::Address(factor),
+            Arg::Address(out),
+            Arg::Float(1.0),
+            Arg::Long(count as u64),
         )
     });
     out
@@ -494,8 +549,7 @@ impl Kept<3, Cube> for AdaptedLinear {
         // The optimiser works in float32.
         let (da, db) = (empty(self.a.shape(), DType::F32, &grad), empty(self.b.shape(), DType::F32, &grad));
         let dx = empty([if of_x { sizes.rows } else { 1 }, sizes.inputs], grad.dtype, &grad);
-        let tensors =
-            [&self.x, &grad, &weight, &self.a, &self.b, low, &dlow, &da, &db, &dx];
+        let tensors = [&self.x, &grad, &weight, &self.a, &self.b, low, &dlow, &da, &db, &dx];
         enqueue(tensors, |gpu, [x, grad, weight, a, b, low, dlow, da, db, dx]| {
             let of = |address| Operand::plain(address, sizes.format);
             let to = |address| Operand::transposed(address, sizes.format);

@@ -46,7 +46,10 @@ pub(super) fn must<T>(result: Result<T, CudaError>) -> T {
 
 /// The format of a tensor that [`has_kernels`] let through.
 pub(super) fn format(tensor: &CubeTensor) -> Format {
-    must(format_of(tensor.dtype).ok_or_else(|| CudaError::Backend(format!("no kernels for {:?}", tensor.dtype))))
+    must(
+        format_of(tensor.dtype)
+            .ok_or_else(|| CudaError::Backend(format!("no kernels for {:?}", tensor.dtype))),
+    )
 }
 
 /// The device of a tensor.
@@ -69,7 +72,11 @@ pub(super) fn alike(tensor: CubeTensor, like: &CubeTensor) -> CubeTensor {
 
 /// The same values, row after row, in a number type.
 pub(super) fn in_dtype(tensor: CubeTensor, dtype: DType) -> CubeTensor {
-    if tensor.dtype == dtype { contiguous(tensor) } else { contiguous(Cube::float_cast(tensor, dtype.into())) }
+    if tensor.dtype == dtype {
+        contiguous(tensor)
+    } else {
+        contiguous(Cube::float_cast(tensor, dtype.into()))
+    }
 }
 
 /// Whole numbers of 32 bits, row after row.

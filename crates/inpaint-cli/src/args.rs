@@ -61,6 +61,9 @@ pub(crate) struct TrainArgs {
     /// How the frozen weights are kept [default: f32 on the CPU, bf16 elsewhere]
     #[arg(long, value_name = "f32|bf16|int8")]
     pub(crate) base_precision: Option<BasePrecision>,
+    /// How many blocks of the transformer wait in the host's memory and visit the device when their turn comes
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) offload: usize,
     /// Seed of every random draw [default: 42]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

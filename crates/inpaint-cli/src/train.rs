@@ -101,6 +101,7 @@ fn settings(args: &TrainArgs) -> Result<Settings, BadRequest> {
         base_model,
         device: args.device.clone(),
         base_precision: args.base_precision.unwrap_or_else(|| BasePrecision::default_on(&args.device)),
+        offload: args.offload,
         out: args.out.clone(),
         resume: args.resume,
         limits: limits(),

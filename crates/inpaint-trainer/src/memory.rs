@@ -99,7 +99,7 @@ pub(crate) fn job(
         caption_tokens: (longest + 1).min(CONTEXT_TOKENS),
         prompts: prompts.len(),
         base: settings.base_precision,
-        offload: 0,
+        offload: settings.offload,
         kept_bytes: if unified { KEPT_BYTES } else { 0 },
         unified,
     })

@@ -41,6 +41,9 @@ pub struct Settings {
     /// How the transformer's frozen weights are kept; [`BasePrecision::default_on`] the device unless there is a
     /// reason.
     pub base_precision: BasePrecision,
+    /// How many of the transformer's blocks wait on the host and come to the device when their turn comes; 0 unless
+    /// memory is short.
+    pub offload: usize,
     /// Where the results are put. An earlier run's are set aside, unless it is resumed.
     pub out: PathBuf,
     /// Go on with the unfinished run in `out`. Request, options and data must be what they were; how often the run

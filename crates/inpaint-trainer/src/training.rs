@@ -36,7 +36,8 @@ impl Training<'_> {
     ) -> Result<TrainedLora, RunError> {
         watch.stage(Stage::Train, self.plan.steps, |watch| {
             let device = &self.settings.device;
-            let model = Transformer::load(self.base, device, self.settings.base_precision)
+            let Settings { base_precision, offload, .. } = *self.settings;
+            let model = Transformer::load_beside(self.base, device, base_precision, offload)
                 .map_err(|e| RunError::of(Stage::Train, e))?;
             let snapshots =
                 Snapshots::open(&self.unfinished.snapshots()).map_err(|e| RunError::of(Stage::Train, e))?;

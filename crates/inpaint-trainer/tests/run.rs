@@ -56,6 +56,7 @@ fn settings(folder: &Path) -> Settings {
         base_model: "the-base".to_owned(),
         device: Device::flex(),
         base_precision: BasePrecision::Float32,
+        offload: 0,
         out: folder.join("deep/out"),
         resume: false,
         limits: limits(),

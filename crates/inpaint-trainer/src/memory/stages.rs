@@ -122,7 +122,7 @@ fn training(job: &Job) -> StageMemory {
         host: PROCESS + read_buffer(job) + memory.adapters / 4 * 3 * 2 + on_host(job, &step),
         ..Held::default()
     };
-    let how = match job.offload {
+    let how = match hosted(job, &step) {
         0 => String::new(),
         blocks => format!("{blocks} of {} blocks on the host", step.layers),
     };
@@ -177,14 +177,19 @@ fn step_size(job: &Job, bucket: Bucket) -> StepSize {
 
 /// The transformer's weights on the device: blocks that stay on the host have room for one at work and the next.
 fn weights(job: &Job, step: &StepSize) -> u64 {
-    let hosted = (job.offload as u64).min(step.layers);
+    let hosted = hosted(job, step);
     let blocks = step.layers - hosted + hosted.min(2);
     step.outer_weights(job.base) + blocks * step.block_weights(job.base)
 }
 
 /// The weights of blocks that stay on the host.
 fn on_host(job: &Job, step: &StepSize) -> u64 {
-    (job.offload as u64).min(step.layers) * step.block_weights(job.base)
+    hosted(job, step) * step.block_weights(job.base)
+}
+
+/// How many blocks wait on the host; none where that is the device.
+fn hosted(job: &Job, step: &StepSize) -> u64 {
+    if job.unified { 0 } else { (job.offload as u64).min(step.layers) }
 }
 
 /// Settings with which `job` fits into what is free, the fewest changes first.

@@ -79,8 +79,13 @@ pub(crate) fn source(count: u8) -> Source {
 }
 
 pub(crate) fn model() -> Transformer {
+    model_beside(BasePrecision::Float32, 0)
+}
+
+/// The model with some blocks' weights on the host.
+pub(crate) fn model_beside(precision: BasePrecision, hosted: usize) -> Transformer {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/tiny/tiny-ltx-2.3.safetensors");
-    Transformer::load(&Checkpoint::open(&path).unwrap(), &Device::flex(), BasePrecision::Float32).unwrap()
+    Transformer::load_beside(&Checkpoint::open(&path).unwrap(), &Device::flex(), precision, hosted).unwrap()
 }
 
 pub(crate) fn plan(seed: u64) -> TrainPlan {

@@ -137,20 +137,35 @@ impl Case {
     /// # Errors
     /// If there is no grid of `tokens` tokens.
     pub fn new(config: &TransformerConfig, tokens: usize, device: &Device) -> Result<Self> {
+        Self::of(config, grid(tokens)?, CONTEXT, RANK, device)
+    }
+
+    /// Noise on a grid of latent cells, with `context` text tokens and adapters of `rank`.
+    ///
+    /// # Errors
+    /// Never: the frame rate is one.
+    pub fn of(
+        config: &TransformerConfig,
+        grid: LatentGrid,
+        context: usize,
+        rank: Rank,
+        device: &Device,
+    ) -> Result<Self> {
         let mut draws = Draws::new(2, Purpose::Step, 0);
+        let tokens = grid.tokens();
         let mut noise = |rows: usize, width: usize| {
             Tensor::from_data(TensorData::new(draws.normals(rows * width), [1, rows, width]), device)
         };
-        let rope = Rope::new(&Positions::of(grid(tokens)?, FrameRate::new(24.0)?), config, device);
+        let rope = Rope::new(&Positions::of(grid, FrameRate::new(24.0)?), config, device);
         let batch = Batch {
             clean: noise(tokens, config.in_channels),
             noise: noise(tokens, config.in_channels),
             kept: (0..tokens).map(|token| token % 2 == 0).collect(),
             sigma: vec![SIGMA],
-            context: noise(CONTEXT, config.cross_attention_dim),
+            context: noise(context, config.cross_attention_dim),
             rope,
         };
-        let mut lora = adapters::init(config, RANK, 3, device);
+        let mut lora = adapters::init(config, rank, 3, device);
         for pair in lora.transformer_blocks.iter_mut().flat_map(|block| block.pairs_mut()) {
             // A new adapter's B is zero, and A would get no gradient.
             let [outputs, rank] = pair.lora_b.dims();

@@ -1,15 +1,24 @@
 //! AdamW over all adapters, with the gradients clipped by their global norm.
+//!
+//! Gradients, and in an update the adapters and moments too, lie side by side in one vector, in the order of
+//! [`TransformerLora::modules`], `A` before `B`: a GPU is asked for a few large operations, not for thousands of small
+//! ones.
 
 use burn::tensor::Tensor;
 use ltx_model::{TransformerLora, to_host};
 
 use crate::maths::{self, AdamW, Moments};
 
+/// Values whose squares are summed in float32, before the sums are summed in float64.
+const SUMMED: usize = 1 << 21;
+
 /// The optimiser: moments of `A` and `B` of every module, and how many updates were made.
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     pub(crate) adamw: AdamW,
-    pub(crate) moments: Vec<[Moments; 2]>,
+    moments: Vec<[Moments; 2]>,
+    /// The same side by side, once an update was made: `moments` are parts of them.
+    together: Option<Moments>,
     pub(crate) updates: i32,
 }
 
@@ -18,7 +27,7 @@ impl Optimizer {
     pub fn new(adamw: AdamW, lora: &TransformerLora) -> Self {
         let zero = |p: &Tensor<2>| Moments { m: p.zeros_like(), s: p.zeros_like() };
         let moments = lora.modules().map(|(_, pair)| [zero(&pair.lora_a), zero(&pair.lora_b)]).collect();
-        Self { adamw, moments, updates: 0 }
+        Self { adamw, moments, together: None, updates: 0 }
     }
 
     /// The moments of `A` and `B` of every module, in the order of [`TransformerLora::modules`].
@@ -26,53 +35,77 @@ impl Optimizer {
         &self.moments
     }
 
+    /// The same, to change them.
+    pub(crate) fn moments_mut(&mut self) -> &mut [[Moments; 2]] {
+        self.together = None;
+        &mut self.moments
+    }
+
     /// Updates made.
     pub fn updates(&self) -> i32 {
         self.updates
     }
 
-    /// One update of every adapter with `gradients`, in the order of [`TransformerLora::modules`].
-    pub fn update(&mut self, lora: &mut TransformerLora, gradients: &[[Tensor<2>; 2]], lr: f64) {
+    /// One update of every adapter with the gradients that [`side_by_side`] made.
+    pub fn update(&mut self, lora: &mut TransformerLora, gradients: &Tensor<2>, lr: f64) {
+        let moments = self.together.take().unwrap_or_else(|| {
+            let of = |part: fn(&Moments) -> &Tensor<2>| row(self.moments.iter().flatten().map(part));
+            Moments { m: of(|moments| &moments.m), s: of(|moments| &moments.s) }
+        });
         self.updates += 1;
         let pairs = lora.transformer_blocks.iter_mut().flat_map(|block| block.pairs_mut());
-        for ((pair, [of_a, of_b]), [a, b]) in pairs.zip(gradients).zip(&mut self.moments) {
-            for (factor, gradient, moments) in [(&mut pair.lora_a, of_a, a), (&mut pair.lora_b, of_b, b)] {
-                let (next, next_moments) =
-                    self.adamw.update(factor.clone(), gradient, moments.clone(), lr, self.updates);
-                (*factor, *moments) = (next, next_moments);
-            }
+        let mut factors: Vec<&mut Tensor<2>> =
+            pairs.flat_map(|pair| [&mut pair.lora_a, &mut pair.lora_b]).collect();
+        let parameters = row(factors.iter().map(|factor| &**factor));
+        let (next, moments) = self.adamw.update(parameters, gradients, moments, lr, self.updates);
+        let mut start = 0;
+        for (factor, own) in factors.iter_mut().zip(self.moments.iter_mut().flatten()) {
+            let shape = factor.dims();
+            let count = shape[0] * shape[1];
+            let part = |of: &Tensor<2>| of.clone().narrow(1, start, count).reshape(shape);
+            (**factor, own.m, own.s) = (part(&next), part(&moments.m), part(&moments.s));
+            start += count;
         }
+        self.together = Some(moments);
     }
 }
 
+/// The gradients of `A` and `B` of every module side by side, `[1, n]`.
+pub fn side_by_side(gradients: &[[Tensor<2>; 2]]) -> Tensor<2> {
+    row(gradients.iter().flatten())
+}
+
+/// All values of some matrices side by side, `[1, n]`.
+fn row<'a>(tensors: impl Iterator<Item = &'a Tensor<2>>) -> Tensor<2> {
+    let rows = tensors.map(|tensor| {
+        let [rows, columns] = tensor.dims();
+        tensor.clone().reshape([1, rows * columns])
+    });
+    Tensor::cat(rows.collect(), 1)
+}
+
 /// Gradients of several micro-steps, averaged.
-pub fn accumulate(
-    sum: Option<Vec<[Tensor<2>; 2]>>,
-    more: Vec<[Tensor<2>; 2]>,
-    count: usize,
-) -> Vec<[Tensor<2>; 2]> {
-    let share = 1.0 / count as f64;
-    let scale = |pair: [Tensor<2>; 2]| if count == 1 { pair } else { pair.map(|g| g * share) };
-    let more = more.into_iter().map(scale);
+pub fn accumulate(sum: Option<Tensor<2>>, more: Tensor<2>, count: usize) -> Tensor<2> {
+    let more = if count == 1 { more } else { more * (1.0 / count as f64) };
     match sum {
-        None => more.collect(),
-        Some(sum) => sum.into_iter().zip(more).map(|([a, b], [c, d])| [a + c, b + d]).collect(),
+        None => more,
+        Some(sum) => sum + more,
     }
 }
 
 /// The L2 norm over all gradients.
-pub fn global_norm(gradients: &[[Tensor<2>; 2]]) -> f64 {
-    let squares: Vec<Tensor<1>> =
-        gradients.iter().flatten().map(|gradient| gradient.clone().square().sum()).collect();
-    // One read from the device, not one a tensor.
-    to_host(Tensor::cat(squares, 0)).0.into_iter().map(f64::from).sum::<f64>().sqrt()
+pub fn global_norm(gradients: &Tensor<2>) -> f64 {
+    let count = gradients.dims()[1];
+    let parts = (0..count).step_by(SUMMED).map(|start| {
+        let part = gradients.clone().narrow(1, start, SUMMED.min(count - start));
+        part.square().sum()
+    });
+    // One read from the device, not one a part.
+    to_host(Tensor::cat(parts.collect(), 0)).0.into_iter().map(f64::from).sum::<f64>().sqrt()
 }
 
 /// Scales all gradients so that their global norm `norm` does not exceed `max_norm`.
-pub fn clip(gradients: Vec<[Tensor<2>; 2]>, norm: f64, max_norm: f64) -> Vec<[Tensor<2>; 2]> {
+pub fn clip(gradients: Tensor<2>, norm: f64, max_norm: f64) -> Tensor<2> {
     let factor = maths::clip_factor(norm, max_norm);
-    if factor == 1.0 {
-        return gradients;
-    }
-    gradients.into_iter().map(|pair| pair.map(|gradient| gradient * factor)).collect()
+    if factor == 1.0 { gradients } else { gradients * factor }
 }

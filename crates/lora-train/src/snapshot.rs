@@ -283,7 +283,8 @@ impl Snapshot {
             return Err(SnapshotError::Changed { differences });
         }
         let lora = adapters::zeros(model.config(), plan.rank, model.device());
-        let optimizer = Optimizer { updates: self.updates, ..Optimizer::new(plan.adamw(), &lora) };
+        let mut optimizer = Optimizer::new(plan.adamw(), &lora);
+        optimizer.updates = self.updates;
         let mut state = TrainState { step: self.step, lora, optimizer, losses: self.losses };
         for (name, tensor) in state.tensors_mut() {
             self.fill(&name, tensor)

@@ -44,7 +44,7 @@ impl TrainState {
     /// Every tensor with its name: `lora.`, `exp_avg.` (first moment) or `exp_avg_sq.` (second moment), then the
     /// adapter's own name.
     pub(crate) fn tensors(&self) -> Vec<(String, &Tensor<2>)> {
-        let moments = || self.optimizer.moments.iter().flatten();
+        let moments = || self.optimizer.moments().iter().flatten();
         let adapters = self.lora.modules().flat_map(|(_, pair)| [&pair.lora_a, &pair.lora_b]);
         let all =
             adapters.chain(moments().map(|moments| &moments.m)).chain(moments().map(|moments| &moments.s));
@@ -55,7 +55,7 @@ impl TrainState {
     pub(crate) fn tensors_mut(&mut self) -> Vec<(String, &mut Tensor<2>)> {
         let names = self.names();
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        for moments in self.optimizer.moments.iter_mut().flatten() {
+        for moments in self.optimizer.moments_mut().iter_mut().flatten() {
             first.push(&mut moments.m);
             second.push(&mut moments.s);
         }

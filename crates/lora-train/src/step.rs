@@ -119,19 +119,29 @@ pub fn gradients(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> 
     gradients_within(model, lora, batch, KEPT_BYTES)
 }
 
-/// Loss and gradients of one batch.
-///
-/// The last blocks keep the graph of their forward pass, as many as fit into `kept_bytes`. The others keep their
-/// input only; the backward pass runs each of them once more. The numbers do not depend on how many there are.
+/// Loss and gradients of one batch, keeping the graphs of as many blocks as fit into `kept_bytes`.
 pub fn gradients_within(
     model: &Transformer,
     lora: &TransformerLora,
     batch: &Batch,
     kept_bytes: u64,
 ) -> StepGradients {
+    let kept = StepSize::of(model.config(), lora, batch).kept_blocks(kept_bytes);
+    gradients_keeping(model, lora, batch, kept)
+}
+
+/// Loss and gradients of one batch.
+///
+/// The last `kept` blocks keep the graph of their forward pass. The others keep their input only; the backward pass
+/// runs each of them once more. The numbers do not depend on how many there are.
+pub fn gradients_keeping(
+    model: &Transformer,
+    lora: &TransformerLora,
+    batch: &Batch,
+    kept: usize,
+) -> StepGradients {
     let noised = batch.noised();
     let conditions = model.conditions(&input(batch, &noised));
-    let kept = StepSize::of(model.config(), lora, batch).kept_blocks(kept_bytes);
     let (x, mut passes) = forward(model, lora, &conditions, noised.latents.clone(), kept);
 
     let x = x.autodiff().require_grad();

@@ -261,7 +261,8 @@ impl<'a, S: LatentSource> Trainer<'a, S> {
             }
             losses.add(sigma, loss);
             tokens += batch.kept.len();
-            sum = Some(optimizer::accumulate(sum, result.gradients, plan.accumulation));
+            let gradients = optimizer::side_by_side(&result.gradients);
+            sum = Some(optimizer::accumulate(sum, gradients, plan.accumulation));
             last = Some((loss, (stem, sigma)));
         }
         let (Some(gradients), Some((loss, last))) = (sum, last) else {
@@ -349,7 +350,7 @@ impl<'a, S: LatentSource> Trainer<'a, S> {
 }
 
 struct MicroSteps {
-    gradients: Vec<[Tensor<2>; 2]>,
+    gradients: Tensor<2>,
     grad_norm: f64,
     /// Of the last micro-step.
     loss: f64,

@@ -96,6 +96,11 @@ pub(crate) trait AttentionKernel: Backend {
     ) -> [FloatTensor<Self>; 3] {
         chunked::attend_backward(&given, &attended, &grad)
     }
+
+    /// The matrix product of every head: `a` `[B, H, m, n]`, `b` `[B, H, n, p]`.
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
 }
 
 /// What attention was given.

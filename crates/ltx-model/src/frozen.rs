@@ -24,6 +24,18 @@ impl FrozenWeight {
         }
     }
 
+    /// Rounded to 8-bit integers where it is.
+    pub(crate) fn int8_of(weight: Tensor<2>) -> Self {
+        let [outputs, inputs] = weight.dims();
+        let blocks = weight.reshape([outputs, inputs / INT8_BLOCK, INT8_BLOCK]);
+        let scales = (blocks.clone().abs().max_dim(2) / 127.0).cast(DType::BF16);
+        let values = (blocks / scales.clone().cast(DType::F32)).round().clamp(-127.0, 127.0);
+        Self::Int8 {
+            values: values.reshape([outputs, inputs]).int().cast(DType::I8),
+            scales: scales.reshape([outputs, inputs / INT8_BLOCK]),
+        }
+    }
+
     /// The same on `device`.
     pub(crate) fn on(&self, device: &Device) -> Self {
         match self {

@@ -1,6 +1,6 @@
 //! A linear layer in the checkpoint's own layout.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::{frozen::FrozenWeight, fused, lora::LoraPair, weights::Weights};
 
@@ -25,6 +25,11 @@ impl Linear {
 
     pub(crate) fn read_without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Self {
         Self { weight: weights.frozen("weight", [outputs, inputs]), bias: None }
+    }
+
+    /// The number format of its input: that of the bias, which is kept as activations are.
+    pub(crate) fn activations(&self) -> DType {
+        self.bias.as_ref().map_or(DType::F32, Tensor::dtype)
     }
 
     /// The same on `device`.

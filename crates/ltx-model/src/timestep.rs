@@ -52,7 +52,8 @@ impl AdaLayerNormSingle {
     /// For U scaled timesteps: the modulation `[U, rows D]` and the embedding `E` `[U, D]`.
     pub fn forward(&self, scaled: &[f32], device: &Device) -> (Tensor<2>, Tensor<2>) {
         let data = TensorData::new(sinusoid(scaled), [scaled.len(), SINUSOID]);
-        let hidden = self.linear_1.forward(Tensor::<2>::from_data(data, device));
+        let sinusoid = Tensor::<2>::from_data(data, device).cast(self.linear_1.activations());
+        let hidden = self.linear_1.forward(sinusoid);
         let embedded = self.linear_2.forward(activation::silu(hidden));
         (self.linear.forward(activation::silu(embedded.clone())), embedded)
     }

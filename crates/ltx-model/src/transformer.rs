@@ -51,6 +51,8 @@ pub struct TransformerInput<'a> {
 pub struct Transformer {
     config: TransformerConfig,
     device: Device,
+    /// The number format of the residual stream and of all that is computed along it.
+    activations: DType,
     patchify_proj: Linear,
     adaln_single: AdaLayerNormSingle,
     prompt_adaln_single: AdaLayerNormSingle,
@@ -110,6 +112,7 @@ impl Transformer {
         Self {
             config: config.clone(),
             device: weights.device().clone(),
+            activations: weights.activations(),
             patchify_proj: Linear::read(&weights.at("patchify_proj"), config.in_channels, width),
             adaln_single: AdaLayerNormSingle::read(&weights.at("adaln_single"), width, 9),
             prompt_adaln_single: AdaLayerNormSingle::read(&weights.at("prompt_adaln_single"), width, 2),
@@ -118,6 +121,11 @@ impl Transformer {
             proj_out: Linear::read(&weights.at("proj_out"), width, config.in_channels),
             hosted,
         }
+    }
+
+    /// A model of noise, made on the device: it costs what the real one costs, and predicts nothing.
+    pub fn noise(config: &TransformerConfig, device: &Device, precision: BasePrecision) -> Self {
+        Self::read(&Weights::noise(device, precision), config, 0)
     }
 
     /// The numbers of this model.
@@ -182,8 +190,10 @@ impl Transformer {
         let (prompt, _) = self.prompt_adaln_single.forward(&scaled, &self.device);
         Conditions {
             modulation: Modulation::new(&self.adaln_single, input.timesteps, scale, &self.device),
-            prompt: prompt.reshape([input.sigma.len(), 2, self.config.inner_dim()]),
-            context: input.context.clone(),
+            prompt: prompt.cast(DType::F32).reshape([input.sigma.len(), 2, self.config.inner_dim()]),
+            // Modulated in float32, whatever the layers compute in.
+            context: input.context.clone().cast(DType::F32),
+            activations: self.activations,
             bias: input.context_mask.clone().map(additive),
             rope: input.rope,
         }
@@ -191,14 +201,15 @@ impl Transformer {
 
     /// Latent tokens `[B, T, 128]` to the residual stream `[B, T, D]`.
     pub fn embed(&self, latents: Tensor<3>) -> Tensor<3> {
-        self.patchify_proj.forward(latents)
+        self.patchify_proj.forward(latents.cast(self.activations))
     }
 
-    /// The residual stream after the last block `[B, T, D]` to the velocity `[B, T, 128]`.
+    /// The residual stream after the last block `[B, T, D]` to the velocity `[B, T, 128]`, in float32.
     pub fn project(&self, x: Tensor<3>, conditions: &Conditions<'_>) -> Tensor<3> {
-        let row = |k| conditions.modulation.embedded(&self.scale_shift_table, k).gathered(&x);
+        let row = |k| conditions.modulation.embedded(&self.scale_shift_table, k).gathered(&x).cast(DType::F32);
         let (shift, scale) = (row(0), row(1));
-        self.proj_out.forward(layer_norm(x, self.config.norm_eps) * (scale + 1.0) + shift)
+        let y = layer_norm(x.cast(DType::F32), self.config.norm_eps) * (scale + 1.0) + shift;
+        self.proj_out.forward(y.cast(self.activations)).cast(DType::F32)
     }
 }
 
@@ -218,6 +229,7 @@ pub struct Conditions<'a> {
     /// `[B, 2, D]`: shift and scale of the context.
     prompt: Tensor<3>,
     context: Tensor<3>,
+    activations: DType,
     bias: Option<Tensor<4>>,
     rope: &'a Rope,
 }
@@ -321,9 +333,10 @@ impl Block {
     }
 
     fn modulated_context(&self, on: &Conditions<'_>) -> Tensor<3> {
-        let prompt = on.prompt.clone() + self.prompt_scale_shift_table.clone().unsqueeze();
+        let table = self.prompt_scale_shift_table.clone().cast(DType::F32);
+        let prompt = on.prompt.clone() + table.unsqueeze();
         let (shift, scale) = (prompt.clone().narrow(1, 0, 1), prompt.narrow(1, 1, 1)); // [B, 1, D]
-        on.context.clone() * (scale + 1.0) + shift
+        (on.context.clone() * (scale + 1.0) + shift).cast(on.activations)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     Survey,
     /// Read.
     Read,
+    /// Make noise of the right size, on the device, and read nothing.
+    Noise,
 }
 
 /// Bytes that may wait on the host for their way to the device.
@@ -78,6 +80,21 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Noise in place of a file: what a model of this size costs can be measured without its weights.
+    pub(crate) fn noise(device: &'a Device, precision: BasePrecision) -> Self {
+        Self::over(&[], "", device, Mode::Noise).kept_in(precision)
+    }
+
+    /// A tensor of noise: linear layers keep the size of their input, norms lie around 1, and the rest around 0.
+    fn noise_of<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        let (mean, spread) = match (D, name) {
+            (2, "weight") => (0.0, 1.0 / (shape[1] as f64).sqrt()),
+            (1, "weight") => (1.0, 0.1),
+            _ => (0.0, 0.1),
+        };
+        Tensor::random(shape, Distribution::Normal(mean, spread), self.device)
+    }
+
     /// The same, with the weights of linear layers kept in `precision`. Unless told, bf16 stays bf16, of which nothing
     /// is lost, everything else becomes float32, and what is computed is float32 on every device.
     pub(crate) fn kept_in(self, precision: BasePrecision) -> Self {
@@ -111,6 +128,9 @@ impl<'a> Weights<'a> {
 
     /// Tensor `name`, in the format of the activations, which must have exactly `shape`.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        if self.mode == Mode::Noise {
+            return self.noise_of(name, shape).cast(self.activations());
+        }
         match self.read(name, &shape, TensorFile::read) {
             Some(stored) => self.upload(stored, shape, self.activations()),
             None => self.stand_in(),
@@ -119,6 +139,10 @@ impl<'a> Weights<'a> {
 
     /// The weight `name` of a linear layer, which must have exactly `shape`.
     pub(crate) fn frozen(&self, name: &str, shape: [usize; 2]) -> FrozenWeight {
+        if self.mode == Mode::Noise {
+            let dtype = self.precision.map_or(DType::F32, BasePrecision::dense);
+            return FrozenWeight::Dense(self.noise_of(name, shape).cast(dtype));
+        }
         let as_stored = |stored: &Stored| match stored.dtype {
             DType::BF16 => DType::BF16,
             _ => DType::F32,
@@ -136,6 +160,9 @@ impl<'a> Weights<'a> {
     pub(crate) fn projection(&self, name: &str, shape: [usize; 2]) -> FrozenWeight {
         if self.precision != Some(BasePrecision::Int8) || !shape[1].is_multiple_of(INT8_BLOCK) {
             return self.frozen(name, shape);
+        }
+        if self.mode == Mode::Noise {
+            return FrozenWeight::int8_of(self.noise_of(name, shape));
         }
         match self.read(name, &shape, TensorFile::read) {
             Some(stored) => {

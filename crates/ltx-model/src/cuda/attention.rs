@@ -14,6 +14,7 @@ use super::{
     CudaError,
     gpu::Gpu,
     module::{Arg, Spread},
+    ops::product,
     tensor::{empty, enqueue, gpu, in_dtype},
 };
 use crate::attention::{Attended, AttentionKernel, Given, LeanAttention, chunked};
@@ -104,6 +105,10 @@ impl AttentionKernel for Cube {
             run(gpu, "attention_backward_queries", [TILE, BACKWARD_TILE], queries, &[dq])
         });
         [dq, dk, dv].map(by_heads)
+    }
+
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        product(a, b)
     }
 }
 

@@ -8,7 +8,7 @@ use cudarc::{
         sys::{
             cublasComputeType_t, cublasLtEpilogue_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
             cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t as Of,
-            cublasLtMatmulPreferenceAttributes_t as Prefer, cublasLtMatrixLayout_t, cudaDataType,
+            cublasLtMatmulPreferenceAttributes_t as Prefer, cublasLtMatrixLayoutAttribute_t as Layout, cublasLtMatrixLayout_t, cudaDataType,
         },
     },
     driver::{self, sys::CUstream},
@@ -64,6 +64,8 @@ impl Operand {
 /// `out = scale a b + (out if add) + bias`: `a` `[rows, inner]`, `b` `[inner, columns]`, after transposition.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Multiply {
+    /// How many products, one after the other in every operand.
+    pub(crate) batch: usize,
     pub(crate) rows: usize,
     pub(crate) inner: usize,
     pub(crate) columns: usize,
@@ -77,9 +79,17 @@ pub(crate) struct Multiply {
     pub(crate) bias: u64,
 }
 
+impl Multiply {
+    /// `a b`, one product.
+    pub(crate) fn new([rows, inner, columns]: [usize; 3], a: Operand, b: Operand, out: u64, out_format: Format) -> Self {
+        Self { batch: 1, rows, inner, columns, a, b, out, out_format, scale: 1.0, add: false, bias: 0 }
+    }
+}
+
 /// What decides how a product is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Product {
+    batch: usize,
     sizes: [usize; 3],
     formats: [Format; 3],
     transposed: [bool; 2],
@@ -129,6 +139,7 @@ impl Matrices {
     /// The addresses must be those of matrices of these sizes and formats in the current context.
     pub(crate) unsafe fn multiply(&mut self, m: &Multiply, stream: CUstream) -> Result<(), CudaError> {
         let product = Product {
+            batch: m.batch,
             sizes: [m.rows, m.inner, m.columns],
             formats: [m.a.format, m.b.format, m.out_format],
             transposed: [m.a.transposed, m.b.transposed],
@@ -199,7 +210,16 @@ unsafe fn choose(handle: cublasLtHandle_t, product: &Product) -> Result<Chosen, 
     // Ours, row after row, are its transposes, column after column.
     let layout = |format, height: u64, width: u64, transposed: bool| {
         let (height, width) = if transposed { (height, width) } else { (width, height) };
-        result::create_matrix_layout(format, height, width, height as i64)
+        let layout = result::create_matrix_layout(format, height, width, height as i64)?;
+        // SAFETY: the layout was just made, and the values are of the attributes' types.
+        unsafe {
+            let (batch, step) = (product.batch as i32, (height * width) as i64);
+            let count = Layout::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT;
+            let offset = Layout::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET;
+            result::set_matrix_layout_attribute(layout, count, std::ptr::from_ref(&batch).cast(), size_of::<i32>())?;
+            result::set_matrix_layout_attribute(layout, offset, std::ptr::from_ref(&step).cast(), size_of::<i64>())?;
+        }
+        Ok::<_, CublasError>(layout)
     };
     let layouts = [
         layout(b, inner, columns, product.transposed[1])?,
@@ -223,7 +243,7 @@ unsafe fn choose(handle: cublasLtHandle_t, product: &Product) -> Result<Chosen, 
         let workspace = WORKSPACE;
         prefer(
             Prefer::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-            (&raw const workspace).cast(),
+            std::ptr::from_ref(&workspace).cast(),
             size_of::<usize>(),
         )?;
         for attribute in [
@@ -232,7 +252,7 @@ unsafe fn choose(handle: cublasLtHandle_t, product: &Product) -> Result<Chosen, 
             Prefer::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
             Prefer::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
         ] {
-            prefer(attribute, (&raw const ALIGNMENT).cast(), size_of::<u32>())?;
+            prefer(attribute, std::ptr::from_ref(&ALIGNMENT).cast(), size_of::<u32>())?;
         }
         let [first, second, out] = layouts;
         let found =

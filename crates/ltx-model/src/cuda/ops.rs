@@ -335,37 +335,36 @@ struct Sizes {
 impl Sizes {
     /// `x W^T + b`, onto what is there if `add`.
     fn forward(&self, gpu: &mut Gpu, [x, weight, bias, y]: [u64; 4], add: bool) -> Result<(), CudaError> {
-        let product = Multiply {
-            rows: self.rows,
-            inner: self.inputs,
-            columns: self.outputs,
-            a: Operand::plain(x, self.format),
-            b: Operand::transposed(weight, self.format),
-            out: y,
-            out_format: self.format,
-            scale: 1.0,
-            add,
-            bias,
-        };
-        multiply(gpu, &product)
+        let sizes = [self.rows, self.inputs, self.outputs];
+        let (x, weight) = (Operand::plain(x, self.format), Operand::transposed(weight, self.format));
+        multiply(gpu, &Multiply { add, bias, ..Multiply::new(sizes, x, weight, y, self.format) })
     }
 
     /// `g W`, onto what is there if `add`.
     fn backward(&self, gpu: &mut Gpu, [grad, weight, dx]: [u64; 3], add: bool) -> Result<(), CudaError> {
-        let product = Multiply {
-            rows: self.rows,
-            inner: self.outputs,
-            columns: self.inputs,
-            a: Operand::plain(grad, self.format),
-            b: Operand::plain(weight, self.format),
-            out: dx,
-            out_format: self.format,
-            scale: 1.0,
-            add,
-            bias: 0,
-        };
-        multiply(gpu, &product)
+        let sizes = [self.rows, self.outputs, self.inputs];
+        let (grad, weight) = (Operand::plain(grad, self.format), Operand::plain(weight, self.format));
+        multiply(gpu, &Multiply { add, ..Multiply::new(sizes, grad, weight, dx, self.format) })
     }
+}
+
+/// The product of every matrix of `a` `[.., m, n]` with that of `b` `[.., n, p]`.
+pub(super) fn product(a: CubeTensor, b: CubeTensor) -> CubeTensor {
+    let a = contiguous(a);
+    let b = alike(b, &a);
+    let (columns, inner) = (width(&b), width(&a));
+    let mut shape = a.shape();
+    let axes = shape.num_dims();
+    let rows = shape[axes - 2];
+    shape[axes - 1] = columns;
+    let out = empty(shape.clone(), a.dtype, &a);
+    let batch = shape.num_elements() / (rows * columns).max(1);
+    enqueue([&a, &b, &out], |gpu, [at_a, at_b, to]| {
+        let format = format(&a);
+        let (a, b) = (Operand::plain(at_a, format), Operand::plain(at_b, format));
+        multiply(gpu, &Multiply { batch, ..Multiply::new([rows, inner, columns], a, b, to, format) })
+    });
+    out
 }
 
 fn multiply(gpu: &mut Gpu, product: &Multiply) -> Result<(), CudaError> {
@@ -487,30 +486,11 @@ impl AdaptedLinear {
         enqueue(tensors, |gpu, [x, weight, bias, a, b, low, y]| {
             let of = |address| Operand::plain(address, sizes.format);
             let to = |address| Operand::transposed(address, sizes.format);
-            let branch = Multiply {
-                rows: sizes.rows,
-                inner: sizes.inputs,
-                columns: rank,
-                a: of(x),
-                b: to(a),
-                out: low,
-                out_format: sizes.format,
-                scale: 1.0,
-                add: false,
-                bias: 0,
-            };
-            multiply(gpu, &branch)?;
+            let format = sizes.format;
+            multiply(gpu, &Multiply::new([sizes.rows, sizes.inputs, rank], of(x), to(a), low, format))?;
             // The branch goes first: the large product then adds to it, which costs one reading and no writing.
-            let up = Multiply {
-                inner: rank,
-                columns: sizes.outputs,
-                a: of(low),
-                b: to(b),
-                out: y,
-                scale: self.scale,
-                ..branch
-            };
-            multiply(gpu, &up)?;
+            let up = Multiply::new([sizes.rows, rank, sizes.outputs], of(low), to(b), y, format);
+            multiply(gpu, &Multiply { scale: self.scale, ..up })?;
             sizes.forward(gpu, [x, weight, bias, y], true)
         });
         self.low = Some(low);
@@ -553,44 +533,15 @@ impl Kept<3, Cube> for AdaptedLinear {
         enqueue(tensors, |gpu, [x, grad, weight, a, b, low, dlow, da, db, dx]| {
             let of = |address| Operand::plain(address, sizes.format);
             let to = |address| Operand::transposed(address, sizes.format);
-            let of_low = Multiply {
-                rows: sizes.rows,
-                inner: sizes.outputs,
-                columns: rank,
-                a: of(grad),
-                b: of(b),
-                out: dlow,
-                out_format: sizes.format,
-                scale: self.scale,
-                add: false,
-                bias: 0,
-            };
-            multiply(gpu, &of_low)?;
-            let of_factor = Multiply { inner: sizes.rows, out_format: Format::F32, ..of_low };
-            multiply(gpu, &Multiply { rows: sizes.outputs, a: to(grad), b: of(low), out: db, ..of_factor })?;
-            let of_a = Multiply {
-                rows: rank,
-                columns: sizes.inputs,
-                a: to(dlow),
-                b: of(x),
-                out: da,
-                scale: 1.0,
-                ..of_factor
-            };
-            multiply(gpu, &of_a)?;
+            let Sizes { rows, inputs, outputs, format } = sizes;
+            let scaled = |product| Multiply { scale: self.scale, ..product };
+            multiply(gpu, &scaled(Multiply::new([rows, outputs, rank], of(grad), of(b), dlow, format)))?;
+            multiply(gpu, &scaled(Multiply::new([outputs, rows, rank], to(grad), of(low), db, Format::F32)))?;
+            multiply(gpu, &Multiply::new([rank, rows, inputs], to(dlow), of(x), da, Format::F32))?;
             if !of_x {
                 return Ok(());
             }
-            let through_branch = Multiply {
-                inner: rank,
-                columns: sizes.inputs,
-                a: of(dlow),
-                b: of(a),
-                out: dx,
-                scale: 1.0,
-                ..of_low
-            };
-            multiply(gpu, &through_branch)?;
+            multiply(gpu, &Multiply::new([rows, rank, inputs], of(dlow), of(a), dx, format))?;
             sizes.backward(gpu, [grad, weight, dx], true)
         });
         [of_x.then_some(dx), Some(da), Some(db)]
@@ -761,7 +712,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        recorded_linear(x, Linear::dense(weight.into_primitive(), bias.into_primitive()))
+        recorded_linear::<C>(x, Linear::dense(weight.into_primitive(), bias.into_primitive()))
     }
 
     fn linear_int8(
@@ -770,7 +721,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
         scales: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        recorded_linear(x, Linear::int8(values, scales.into_primitive(), bias.into_primitive()))
+        recorded_linear::<C>(x, Linear::int8(values, scales.into_primitive(), bias.into_primitive()))
     }
 
     fn adapted_linear(
@@ -782,7 +733,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
         scale: f64,
     ) -> FloatTensor<Self> {
         let layer = Linear::dense(weight.into_primitive(), bias.into_primitive());
-        recorded_adapted_linear(x, layer, a, b, scale)
+        recorded_adapted_linear::<C>(x, layer, a, b, scale)
     }
 
     fn adapted_linear_int8(
@@ -795,7 +746,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
         scale: f64,
     ) -> FloatTensor<Self> {
         let layer = Linear::int8(values, scales.into_primitive(), bias.into_primitive());
-        recorded_adapted_linear(x, layer, a, b, scale)
+        recorded_adapted_linear::<C>(x, layer, a, b, scale)
     }
 
     fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -11,7 +11,8 @@ use burn::{
     tensor::{DType, Device, IntDType, Shape, Tensor},
 };
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
-use cubecl::{Runtime, cuda::CudaRuntime};
+use cubecl::cuda::CudaRuntime;
+use cubecl_runtime::runtime::Runtime;
 
 use super::{CudaError, gpu::Gpu, matrix::Format};
 

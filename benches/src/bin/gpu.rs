@@ -1,0 +1,270 @@
+//! A GPU: whether its numbers are right, and what a training step costs at the published width. Needs no FFmpeg.
+//!
+//! ```text
+//! gpu device                     what the device is
+//! gpu check                      loss and gradients against those of the CPU
+//! gpu step [--preset NAME]... [--layers N] [--rank N] [--steps N] [--kept N|auto]... [--precision NAME]
+//!                                training steps with weights of noise, by phase
+//! ```
+//!
+//! Every line is JSON. Without the feature `cuda` the device is the CPU, for a dry run with few layers.
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::{collections::BTreeMap, env, io::Write, path::Path, time::Instant};
+
+use benches::case::{self, Case, Result};
+use burn::tensor::Device;
+use lora_train::{
+    TrainPlan,
+    memory::{Formats, StepSize},
+    optimizer::{self, Optimizer},
+    step::{self, StepGradients},
+};
+use ltx_model::{BasePrecision, Checkpoint, Transformer, TransformerConfig, to_host};
+use serde_json::{Value, json};
+use tensor_batch::{LatentGrid, Rank};
+
+/// Text tokens of a caption.
+const CONTEXT: usize = 1024;
+
+/// The service's sizes with 89 frames: latent rows and columns.
+const PRESETS: [(&str, usize, usize); 5] = [
+    ("low-1x1", 16, 16),
+    ("medium-16x9", 14, 24),
+    ("medium-1x1", 24, 24),
+    ("high-16x9", 17, 30),
+    ("high-1x1", 30, 30),
+];
+const FRAMES: usize = 12;
+
+fn main() -> Result<()> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let options = Options::read(args.get(1..).unwrap_or_default())?;
+    match args.first().map(String::as_str) {
+        Some("device") => device_line(),
+        Some("check") => check(),
+        Some("step") => steps(&options),
+        _ => Err("see the head of benches/src/bin/gpu.rs".into()),
+    }
+}
+
+/// Options by name; an option may be given several times.
+struct Options(BTreeMap<String, Vec<String>>);
+
+impl Options {
+    fn read(args: &[String]) -> Result<Self> {
+        let mut options: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for pair in args.chunks(2) {
+            let [name, value] = pair else { return Err("an option without a value".into()) };
+            let name = name.strip_prefix("--").ok_or("options begin with --")?;
+            options.entry(name.to_owned()).or_default().push(value.clone());
+        }
+        Ok(Self(options))
+    }
+
+    fn last(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.last().map(String::as_str)
+    }
+
+    fn number(&self, name: &str, absent: usize) -> Result<usize> {
+        Ok(self.last(name).map(str::parse).transpose()?.unwrap_or(absent))
+    }
+}
+
+fn tell(line: &Value) -> Result<()> {
+    println!("{line}");
+    Ok(std::io::stdout().flush()?)
+}
+
+#[cfg(feature = "cuda")]
+fn device() -> Device {
+    Device::cuda(0)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn device() -> Device {
+    Device::flex()
+}
+
+#[cfg(feature = "cuda")]
+fn device_line() -> Result<()> {
+    let about = ltx_model::cuda::describe(0)?;
+    let memory = ltx_model::cuda::memory(0)?;
+    tell(&json!({
+        "what": "device", "side": "ours", "device": about.name, "capability": [about.capability.0, about.capability.1],
+        "has_attention": about.has_attention, "memory_bytes": memory.total, "free_bytes": memory.free,
+    }))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn device_line() -> Result<()> {
+    tell(&json!({"what": "device", "side": "ours", "device": "CPU"}))
+}
+
+/// Bytes of the device.
+#[cfg(feature = "cuda")]
+fn total() -> Result<u64> {
+    Ok(ltx_model::cuda::memory(0)?.total)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn total() -> Result<u64> {
+    Ok(1 << 30)
+}
+
+/// Bytes in use on the device, what the backend holds in reserve included.
+#[cfg(feature = "cuda")]
+fn used() -> Result<u64> {
+    let memory = ltx_model::cuda::memory(0)?;
+    Ok(memory.total - memory.free)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn used() -> Result<u64> {
+    Ok(benches::process::peak())
+}
+
+/// The distance of two vectors, relative to the length of the second.
+fn off(found: &[f32], right: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x).powi(2);
+    let apart: f64 = found.iter().zip(right).map(|(a, b)| square(a - b)).sum();
+    (apart / right.iter().map(|x| square(*x)).sum::<f64>()).sqrt()
+}
+
+/// A model with heads of the published width and a small one whose heads have no kernels, in float32 and in bf16: loss
+/// and gradients against those of the CPU in float32.
+fn check() -> Result<()> {
+    let of = |heads: usize, head: usize| TransformerConfig {
+        num_layers: 2,
+        num_attention_heads: heads,
+        attention_head_dim: head,
+        cross_attention_dim: heads * head,
+        ..TransformerConfig::ltx_2_3()
+    };
+    let folder = env::temp_dir();
+    for (name, config, grid, context) in [
+        ("small", of(4, 32), LatentGrid { frames: 3, height: 5, width: 7 }, 40),
+        ("wide", of(8, 128), LatentGrid { frames: 3, height: 7, width: 9 }, 77),
+    ] {
+        let path = folder.join(format!("gpu-check-{name}-{}.safetensors", std::process::id()));
+        case::write_model(&path, &config)?;
+        let checked = check_model(name, &path, grid, context);
+        std::fs::remove_file(&path)?;
+        checked?;
+    }
+    Ok(())
+}
+
+fn check_model(name: &str, path: &Path, grid: LatentGrid, context: usize) -> Result<()> {
+    let checkpoint = Checkpoint::open(path)?;
+    let right = Transformer::load(&checkpoint, &Device::flex(), BasePrecision::Float32)?;
+    let case = Case::of(right.config(), grid, context, Rank::R16, right.device())?;
+    let right = step::gradients(&right, &case.lora, &case.batch);
+    for precision in BasePrecision::ALL {
+        let model = Transformer::load(&checkpoint, &device(), precision)?;
+        let case = Case::of(model.config(), grid, context, Rank::R16, &device())?;
+        for kept in [0, 2] {
+            let found = step::gradients_keeping(&model, &case.lora, &case.batch, kept);
+            let pairs = found.gradients.iter().flatten().zip(right.gradients.iter().flatten());
+            let offs = pairs.map(|(a, b)| off(&to_host(a.clone()).0, &to_host(b.clone()).0));
+            tell(&json!({
+                "what": "check", "model": name, "precision": precision.name(), "kept_blocks": kept,
+                "loss": found.loss[0], "loss_off": off(&found.loss, &right.loss),
+                "worst_gradient_off": offs.fold(0.0, f64::max),
+            }))?;
+        }
+    }
+    Ok(())
+}
+
+/// Steps at the published width.
+fn steps(options: &Options) -> Result<()> {
+    let layers = options.number("layers", 48)?;
+    let rank = Rank::try_from(options.number("rank", 32)? as u64)?;
+    let count = options.number("steps", 3)?;
+    let precision: BasePrecision = options.last("precision").unwrap_or("bf16").parse()?;
+    let config = TransformerConfig { num_layers: layers, ..TransformerConfig::ltx_2_3() };
+    let start = Instant::now();
+    let model = Transformer::noise(&config, &device(), precision);
+    device().sync()?;
+    tell(&json!({"what": "model", "side": "ours", "layers": layers, "seconds": start.elapsed().as_secs_f64(),
+        "used_bytes": used()?}))?;
+    let wanted = options.0.get("preset").cloned().unwrap_or_default();
+    for (name, height, width) in PRESETS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            let grid = LatentGrid { frames: FRAMES, height, width };
+            let case = Case::of(&config, grid, CONTEXT, rank, &device())?;
+            for kept in options.0.get("kept").cloned().unwrap_or_else(|| vec!["0".to_owned()]) {
+                let kept = match kept.as_str() {
+                    "auto" => kept_blocks(&model, &case, precision)?,
+                    number => number.parse()?,
+                };
+                let mut run = Run::new(&model, &case, kept);
+                let times = (0..=count).map(|_| run.step()).collect::<Result<Vec<_>>>()?;
+                tell(&line(&times, &json!({
+                    "what": "step", "side": "ours", "preset": name, "tokens": grid.tokens(), "layers": layers,
+                    "rank": rank.get(), "precision": precision.name(), "kept_blocks": run.kept, "loss": run.loss,
+                    "peak_bytes": used()?,
+                })))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As many blocks as the device has room for.
+fn kept_blocks(model: &Transformer, case: &Case, precision: BasePrecision) -> Result<usize> {
+    let size = StepSize::of(model.config(), &case.lora, &case.batch);
+    let formats = Formats::on(&device(), precision);
+    // What the backend holds in reserve is free for the step.
+    let weights = size.memory_in(&formats, 0).weights;
+    let spare = size.spare_for_graphs(&formats, total()?.saturating_sub(weights));
+    Ok(size.kept_blocks_in(&formats, spare))
+}
+
+/// The first time is a warm-up; the median of the others counts.
+fn line(times: &[[f64; 2]], about: &Value) -> Value {
+    let mut line = about.clone();
+    let median = |of: &dyn Fn(&[f64; 2]) -> f64| {
+        let mut values: Vec<f64> = times[1..].iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    line["seconds"] = json!(median(&|[gradients, update]| gradients + update));
+    line["phases"] = json!({"gradients": median(&|t| t[0]), "update": median(&|t| t[1])});
+    line["first_seconds"] = json!(times[0][0] + times[0][1]);
+    line
+}
+
+/// Training on one batch.
+struct Run<'a> {
+    model: &'a Transformer,
+    case: Case,
+    optimizer: Optimizer,
+    kept: usize,
+    loss: f32,
+}
+
+impl<'a> Run<'a> {
+    fn new(model: &'a Transformer, case: &Case, kept: usize) -> Self {
+        let case = Case { batch: case.batch.clone(), lora: case.lora.clone() };
+        let optimizer = Optimizer::new(TrainPlan::default().adamw(), &case.lora);
+        Self { model, case, optimizer, kept, loss: f32::NAN }
+    }
+
+    /// The seconds of the gradients and of the update.
+    fn step(&mut self) -> Result<[f64; 2]> {
+        let start = Instant::now();
+        let StepGradients { loss, gradients } =
+            step::gradients_keeping(self.model, &self.case.lora, &self.case.batch, self.kept);
+        self.loss = loss[0];
+        device().sync()?;
+        let between = Instant::now();
+        let gradients = optimizer::side_by_side(&gradients);
+        let norm = optimizer::global_norm(&gradients);
+        let gradients = optimizer::clip(gradients, norm, 1.0);
+        self.optimizer.update(&mut self.case.lora, &gradients, 2e-4);
+        device().sync()?;
+        Ok([(between - start).as_secs_f64(), between.elapsed().as_secs_f64()])
+    }
+}

@@ -44,6 +44,8 @@ pub struct Formats {
     /// Bytes that the kernels of a device take beside what they are given and what they give, for every attention
     /// score of a chunk of queries. The CPU's kernels need next to nothing.
     pub score: u64,
+    /// How many of both attentions' gated heads a graph holds; where there are none, they are gated again.
+    pub gated: u64,
     /// Whether weights become whole matrices of activations before they are multiplied; the CPU widens a few rows.
     pub whole_weights: bool,
 }
@@ -59,7 +61,7 @@ impl Formats {
 
     /// Everything that is computed is float32.
     pub const fn cpu(base: BasePrecision) -> Self {
-        Self { base, activation: FLOAT, score: 0, whole_weights: false }
+        Self { base, activation: FLOAT, score: 0, gated: 2, whole_weights: false }
     }
 
     /// What is computed is bf16, unless the weights are float32; the scores of [`SCORED_QUERIES`] queries at a time
@@ -67,10 +69,10 @@ impl Formats {
     pub const fn gpu(base: BasePrecision) -> Self {
         match base {
             BasePrecision::Float32 => {
-                Self { base, activation: FLOAT, score: 4 * FLOAT, whole_weights: false }
+                Self { base, activation: FLOAT, score: 4 * FLOAT, gated: 0, whole_weights: false }
             }
-            BasePrecision::Bf16 => Self { base, activation: 2, score: 4 * FLOAT, whole_weights: false },
-            BasePrecision::Int8 => Self { base, activation: 2, score: 4 * FLOAT, whole_weights: true },
+            BasePrecision::Bf16 => Self { base, activation: 2, score: 4 * FLOAT, gated: 0, whole_weights: false },
+            BasePrecision::Int8 => Self { base, activation: 2, score: 4 * FLOAT, gated: 0, whole_weights: true },
         }
     }
 }
@@ -201,10 +203,10 @@ impl StepSize {
 
     /// What a block's graph holds for its backward pass, its input included.
     fn block_graph(&self, formats: &Formats) -> u64 {
-        // Self-attention: the block's input, its modulated norm, q and k before and after their norm, v, the result,
-        // and the same gated. Cross-attention: its input, its modulated norm, q before and after, the result, gated.
-        // Feed-forward: its input, and the wide layer before its activation, which counts four times.
-        let streams = 9 + 6 + 5;
+        // Self-attention: the block's input, its modulated norm, q and k before and after their norm, v, and the result.
+        // Cross-attention: its input, its modulated norm, q before and after, and the result. Feed-forward: its input,
+        // and the wide layer before its activation, which counts four times.
+        let streams = 8 + 5 + 5 + formats.gated;
         // k before and after its norm, v, and the modulated context.
         let texts =
             3 * self.text(formats) + formats.activation * self.batch * self.context * self.context_width;

@@ -151,6 +151,36 @@ pub(crate) fn linear(
     })
 }
 
+/// [`linear`] of [`gate_heads`], of which the gated heads are not kept: `x` `[B, T, H d]`, `logits` `[B, T, H]`.
+pub(crate) fn gated_linear(
+    x: Tensor<3>,
+    logits: Tensor<3>,
+    weight: &FrozenWeight,
+    bias: &Tensor<1>,
+    lora: Option<&LoraPair>,
+) -> Tensor<2> {
+    let rows = |x: Tensor<3>| {
+        let [batch, tokens, width] = x.dims();
+        x.reshape([batch * tokens, width])
+    };
+    let Some(lora) = lora.filter(|_| has_kernels(&x)) else {
+        return linear(rows(gate_heads(x, logits)), weight, bias, lora);
+    };
+    let (x, logits, bias) =
+        (rows(x).into_dispatch(), rows(logits).into_dispatch(), bias.clone().into_dispatch());
+    let (a, b) = (lora.lora_a.clone().into_dispatch(), lora.lora_b.clone().into_dispatch());
+    Tensor::from_dispatch(match weight {
+        FrozenWeight::Dense(weight) => {
+            let weight = weight.clone().into_dispatch();
+            Dispatch::gated_adapted_linear(x, logits, weight, bias, a, b, lora.scale)
+        }
+        FrozenWeight::Int8 { values, scales } => {
+            let (values, scales) = (values.clone().into_dispatch(), scales.clone().into_dispatch());
+            Dispatch::gated_adapted_linear_int8(x, logits, values, scales, bias, a, b, lora.scale)
+        }
+    })
+}
+
 /// The gradients of `<y, upstream>` by all that `y` was computed from: `upstream`, the gradient of a scalar by `y`,
 /// carried on.
 pub fn vector_jacobian(y: Tensor<3>, upstream: Tensor<3>) -> Gradients {

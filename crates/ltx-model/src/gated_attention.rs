@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::{
     attention::{attention, merge_heads, split_heads},
-    fused::{gate_heads, gelu_tanh, head_norm},
+    fused::{gelu_tanh, head_norm},
     linear::Linear,
     lora::AttentionLora,
     rope::Rope,
@@ -83,8 +83,7 @@ impl GatedAttention {
                 merge_heads(attention(q, k, split_heads(v, self.heads), bias, None))
             }
         }; // [B, T, D]
-        let gated = gate_heads(attended, self.to_gate_logits.forward(x));
-        self.to_out_0.forward_with(gated, lora.map(|l| &l.to_out_0))
+        self.to_out_0.forward_gated(attended, self.to_gate_logits.forward(x), lora.map(|l| &l.to_out_0))
     }
 
     fn queries_and_keys(

@@ -58,6 +58,24 @@ impl Linear {
         y.reshape(shape)
     }
 
+    /// [`forward_with`](Self::forward_with) of heads times `2 sigmoid(logit)`: `x` `[B, T, H d]`, `logits` `[B, T, H]`.
+    pub(crate) fn forward_gated(
+        &self,
+        x: Tensor<3>,
+        logits: Tensor<3>,
+        lora: Option<&LoraPair>,
+    ) -> Tensor<3> {
+        let [batch, tokens, _] = x.dims();
+        match &self.bias {
+            Some(bias) => {
+                let y = fused::gated_linear(x, logits, &self.weight, bias, lora);
+                let width = y.dims()[1];
+                y.reshape([batch, tokens, width])
+            }
+            None => self.forward_with(fused::gate_heads(x, logits), lora),
+        }
+    }
+
     fn without_bias(&self, x: Tensor<2>, lora: Option<&LoraPair>) -> Tensor<2> {
         let y = x.clone().matmul(self.weight.dense(x.dtype()).transpose());
         match lora {

@@ -463,26 +463,25 @@ struct AdaptedLinear {
     a: CubeTensor,
     b: CubeTensor,
     scale: f32,
-    x: CubeTensor,
     /// `x A^T`, once it is computed.
     low: Option<CubeTensor>,
 }
 
 impl AdaptedLinear {
-    fn new(layer: Linear, x: CubeTensor, a: CubeTensor, b: CubeTensor, scale: f64) -> Self {
-        Self { layer, a: rounded(a, &x), b: rounded(b, &x), scale: scale as f32, x, low: None }
+    fn new(layer: Linear, a: CubeTensor, b: CubeTensor, scale: f64, like: &CubeTensor) -> Self {
+        Self { layer, a: rounded(a, like), b: rounded(b, like), scale: scale as f32, low: None }
     }
 
     fn rank(&self) -> usize {
         self.a.shape()[0]
     }
 
-    fn forward(&mut self) -> CubeTensor {
-        let (sizes, rank) = (self.layer.sizes(&self.x), self.rank());
-        let (weight, bias) = (self.layer.weight.dense(&self.x), alike(self.layer.bias.clone(), &self.x));
-        let y = empty([sizes.rows, sizes.outputs], self.x.dtype, &self.x);
-        let low = empty([sizes.rows, rank], self.x.dtype, &self.x);
-        let tensors = [&self.x, &weight, &bias, &self.a, &self.b, &low, &y];
+    fn forward(&mut self, x: &CubeTensor) -> CubeTensor {
+        let (sizes, rank) = (self.layer.sizes(x), self.rank());
+        let (weight, bias) = (self.layer.weight.dense(x), alike(self.layer.bias.clone(), x));
+        let y = empty([sizes.rows, sizes.outputs], x.dtype, x);
+        let low = empty([sizes.rows, rank], x.dtype, x);
+        let tensors = [x, &weight, &bias, &self.a, &self.b, &low, &y];
         enqueue(tensors, |gpu, [x, weight, bias, a, b, low, y]| {
             let of = |address| Operand::plain(address, sizes.format);
             let to = |address| Operand::transposed(address, sizes.format);
@@ -495,6 +494,32 @@ impl AdaptedLinear {
         });
         self.low = Some(low);
         y
+    }
+
+    /// The gradients of x, if it is wanted, and of both factors.
+    fn gradients(&self, x: &CubeTensor, grad: &CubeTensor, of_x: bool) -> [Option<CubeTensor>; 3] {
+        let (sizes, rank, weight) = (self.layer.sizes(grad), self.rank(), self.layer.weight.dense(grad));
+        let Some(low) = &self.low else { return [None, None, None] };
+        let dlow = empty_like(low);
+        // The optimiser works in float32.
+        let (da, db) = (empty(self.a.shape(), DType::F32, grad), empty(self.b.shape(), DType::F32, grad));
+        let dx = empty([if of_x { sizes.rows } else { 1 }, sizes.inputs], grad.dtype, grad);
+        let tensors = [x, grad, &weight, &self.a, &self.b, low, &dlow, &da, &db, &dx];
+        enqueue(tensors, |gpu, [x, grad, weight, a, b, low, dlow, da, db, dx]| {
+            let of = |address| Operand::plain(address, sizes.format);
+            let to = |address| Operand::transposed(address, sizes.format);
+            let Sizes { rows, inputs, outputs, format } = sizes;
+            let scaled = |product| Multiply { scale: self.scale, ..product };
+            multiply(gpu, &scaled(Multiply::new([rows, outputs, rank], of(grad), of(b), dlow, format)))?;
+            multiply(gpu, &scaled(Multiply::new([outputs, rows, rank], to(grad), of(low), db, Format::F32)))?;
+            multiply(gpu, &Multiply::new([rank, rows, inputs], to(dlow), of(x), da, Format::F32))?;
+            if !of_x {
+                return Ok(());
+            }
+            multiply(gpu, &Multiply::new([rows, rank, inputs], of(dlow), of(a), dx, format))?;
+            sizes.backward(gpu, [grad, weight, dx], true)
+        });
+        [of_x.then_some(dx), Some(da), Some(db)]
     }
 }
 
@@ -520,31 +545,39 @@ fn rounded(factor: CubeTensor, like: &CubeTensor) -> CubeTensor {
     out
 }
 
-impl Kept<3, Cube> for AdaptedLinear {
+/// An adapted layer with its input.
+#[derive(Debug, Clone)]
+struct OnInput {
+    layer: AdaptedLinear,
+    x: CubeTensor,
+}
+
+impl Kept<3, Cube> for OnInput {
     fn backward(self, grad: CubeTensor, [of_x, ..]: [bool; 3]) -> [Option<CubeTensor>; 3] {
-        let grad = alike(grad, &self.x);
-        let (sizes, rank, weight) = (self.layer.sizes(&grad), self.rank(), self.layer.weight.dense(&grad));
-        let Some(low) = &self.low else { return [None, None, None] };
-        let dlow = empty_like(low);
-        // The optimiser works in float32.
-        let (da, db) = (empty(self.a.shape(), DType::F32, &grad), empty(self.b.shape(), DType::F32, &grad));
-        let dx = empty([if of_x { sizes.rows } else { 1 }, sizes.inputs], grad.dtype, &grad);
-        let tensors = [&self.x, &grad, &weight, &self.a, &self.b, low, &dlow, &da, &db, &dx];
-        enqueue(tensors, |gpu, [x, grad, weight, a, b, low, dlow, da, db, dx]| {
-            let of = |address| Operand::plain(address, sizes.format);
-            let to = |address| Operand::transposed(address, sizes.format);
-            let Sizes { rows, inputs, outputs, format } = sizes;
-            let scaled = |product| Multiply { scale: self.scale, ..product };
-            multiply(gpu, &scaled(Multiply::new([rows, outputs, rank], of(grad), of(b), dlow, format)))?;
-            multiply(gpu, &scaled(Multiply::new([outputs, rows, rank], to(grad), of(low), db, Format::F32)))?;
-            multiply(gpu, &Multiply::new([rank, rows, inputs], to(dlow), of(x), da, Format::F32))?;
-            if !of_x {
-                return Ok(());
-            }
-            multiply(gpu, &Multiply::new([rows, rank, inputs], of(dlow), of(a), dx, format))?;
-            sizes.backward(gpu, [grad, weight, dx], true)
-        });
-        [of_x.then_some(dx), Some(da), Some(db)]
+        self.layer.gradients(&self.x, &alike(grad, &self.x), of_x)
+    }
+}
+
+/// An adapted layer on gated heads, which are not kept: they are gated again for the backward pass.
+#[derive(Debug, Clone)]
+struct OnGatedHeads {
+    layer: AdaptedLinear,
+    gate: GateHeads,
+}
+
+impl OnGatedHeads {
+    fn forward(&mut self) -> CubeTensor {
+        self.layer.forward(&self.gate.forward())
+    }
+}
+
+impl Kept<4, Cube> for OnGatedHeads {
+    fn backward(self, grad: CubeTensor, [of_x, of_logits, ..]: [bool; 4]) -> [Option<CubeTensor>; 4] {
+        let x = self.gate.forward();
+        let [dx, da, db] = self.layer.gradients(&x, &alike(grad, &x), of_x || of_logits);
+        drop(x);
+        let [dx, dlogits] = dx.map_or([None, None], |dx| self.gate.backward(dx, [of_x, of_logits]));
+        [dx, dlogits, da, db]
     }
 }
 
@@ -562,6 +595,28 @@ impl Kept<1, Cube> for Seed {
 
 fn zero(like: &CubeTensor) -> CubeTensor {
     Cube::float_zeros([1].into(), &like.device(), like.dtype.into())
+}
+
+/// An adapted layer with its input, and its result.
+fn adapted(layer: Linear, x: CubeTensor, a: CubeTensor, b: CubeTensor, scale: f64) -> (OnInput, CubeTensor) {
+    let x = contiguous(x);
+    let mut layer = AdaptedLinear::new(layer, a, b, scale, &x);
+    let y = layer.forward(&x);
+    (OnInput { layer, x }, y)
+}
+
+/// The same on gated heads.
+fn gated_adapted(
+    x: CubeTensor,
+    logits: CubeTensor,
+    layer: Linear,
+    [a, b]: [CubeTensor; 2],
+    scale: f64,
+) -> (OnGatedHeads, CubeTensor) {
+    let gate = GateHeads::new(x, logits);
+    let mut kept = OnGatedHeads { layer: AdaptedLinear::new(layer, a, b, scale, &gate.x), gate };
+    let y = kept.forward();
+    (kept, y)
 }
 
 impl Fused for Cube {
@@ -617,7 +672,7 @@ impl Fused for Cube {
         b: CubeTensor,
         scale: f64,
     ) -> CubeTensor {
-        AdaptedLinear::new(Linear::dense(weight, bias), contiguous(x), a, b, scale).forward()
+        adapted(Linear::dense(weight, bias), x, a, b, scale).1
     }
 
     fn adapted_linear_int8(
@@ -629,7 +684,32 @@ impl Fused for Cube {
         b: CubeTensor,
         scale: f64,
     ) -> CubeTensor {
-        AdaptedLinear::new(Linear::int8(values, scales, bias), contiguous(x), a, b, scale).forward()
+        adapted(Linear::int8(values, scales, bias), x, a, b, scale).1
+    }
+
+    fn gated_adapted_linear(
+        x: CubeTensor,
+        logits: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        a: CubeTensor,
+        b: CubeTensor,
+        scale: f64,
+    ) -> CubeTensor {
+        gated_adapted(x, logits, Linear::dense(weight, bias), [a, b], scale).1
+    }
+
+    fn gated_adapted_linear_int8(
+        x: CubeTensor,
+        logits: CubeTensor,
+        values: CubeTensor,
+        scales: CubeTensor,
+        bias: CubeTensor,
+        a: CubeTensor,
+        b: CubeTensor,
+        scale: f64,
+    ) -> CubeTensor {
+        gated_adapted(x, logits, Linear::int8(values, scales, bias), [a, b], scale).1
     }
 
     fn seeded(y: CubeTensor, _: CubeTensor) -> CubeTensor {
@@ -652,8 +732,20 @@ fn recorded_adapted_linear<C: CheckpointStrategy>(
     scale: f64,
 ) -> Tracked<C> {
     let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
-    let mut kept = AdaptedLinear::new(layer, contiguous(x), a, b, scale);
-    record::<C, _, _, 3>([of_x, of_a, of_b], kept.forward(), kept)
+    let (kept, y) = adapted(layer, x, a, b, scale);
+    record::<C, _, _, 3>([of_x, of_a, of_b], y, kept)
+}
+
+fn recorded_gated_adapted_linear<C: CheckpointStrategy>(
+    [x, logits]: [Tracked<C>; 2],
+    layer: Linear,
+    [a, b]: [Tracked<C>; 2],
+    scale: f64,
+) -> Tracked<C> {
+    let ((x, of_x), (logits, of_logits)) = (x.into_parts(), logits.into_parts());
+    let ((a, of_a), (b, of_b)) = (a.into_parts(), b.into_parts());
+    let (kept, y) = gated_adapted(x, logits, layer, [a, b], scale);
+    record::<C, _, _, 4>([of_x, of_logits, of_a, of_b], y, kept)
 }
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
@@ -747,6 +839,33 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
     ) -> FloatTensor<Self> {
         let layer = Linear::int8(values, scales.into_primitive(), bias.into_primitive());
         recorded_adapted_linear::<C>(x, layer, a, b, scale)
+    }
+
+    fn gated_adapted_linear(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let layer = Linear::dense(weight.into_primitive(), bias.into_primitive());
+        recorded_gated_adapted_linear::<C>([x, logits], layer, [a, b], scale)
+    }
+
+    fn gated_adapted_linear_int8(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let layer = Linear::int8(values, scales.into_primitive(), bias.into_primitive());
+        recorded_gated_adapted_linear::<C>([x, logits], layer, [a, b], scale)
     }
 
     fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {

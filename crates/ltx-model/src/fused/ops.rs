@@ -89,6 +89,35 @@ pub(crate) trait Fused: Backend {
         scale: f64,
     ) -> FloatTensor<Self>;
 
+    /// [`adapted_linear`](Self::adapted_linear) of [`gate_heads`](Self::gate_heads): `x` `[rows, H d]`, `logits`
+    /// `[rows, H]`.
+    fn gated_adapted_linear(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        Self::adapted_linear(Self::gate_heads(x, logits), weight, bias, a, b, scale)
+    }
+
+    /// The same with a weight of 8-bit integers.
+    #[allow(clippy::too_many_arguments, reason = "tensors cross the dispatch one by one")]
+    fn gated_adapted_linear_int8(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        Self::adapted_linear_int8(Self::gate_heads(x, logits), values, scales, bias, a, b, scale)
+    }
+
     /// `<y, upstream>`, whose gradient by y is `upstream` itself; the value is not computed, it is 0.
     fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self>;
 }

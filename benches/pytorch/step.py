@@ -35,8 +35,18 @@ AUDIO_HEAD = 8
 def build(path):
     with safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["config"])["transformer"]
+    model = transformer(config)
+    weights = {renamed(key): tensor for key, tensor in load_file(path).items()}
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    assert not unexpected and all(any(part in key for part in ("audio", "av_", "a2v")) for key in missing), (missing, unexpected)
+    add_adapters(model, RANK)
+    return model.train()
+
+
+def transformer(config):
+    """The model of LTX-2.3 at the sizes of a checkpoint's configuration."""
     heads = config["num_attention_heads"]
-    model = LTX2VideoTransformer3DModel(
+    return LTX2VideoTransformer3DModel(
         num_layers=config["num_layers"],
         num_attention_heads=heads,
         attention_head_dim=config["attention_head_dim"],
@@ -51,13 +61,13 @@ def build(path):
         rope_type="split",
         use_prompt_embeddings=False,
     )
-    weights = {renamed(key): tensor for key, tensor in load_file(path).items()}
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    assert not unexpected and all(any(part in key for part in ("audio", "av_", "a2v")) for key in missing), (missing, unexpected)
+
+
+def add_adapters(model, rank):
+    """Freezes the model and adds a LoRA to every attention of the video side."""
     model.requires_grad_(False)
-    targets = [f"transformer_blocks.{block}.{target}" for block in range(config["num_layers"]) for target in TARGETS]
-    model.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=targets))
-    return model.train()
+    targets = [f"transformer_blocks.{block}.{target}" for block in range(model.config.num_layers) for target in TARGETS]
+    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets))
 
 
 def renamed(key):
@@ -79,23 +89,30 @@ def read_case(model, path):
     return case
 
 
-def loss_of(model, case, tokens):
+def square(tokens):
+    """The latent grid of eight square frames."""
+    side = round((tokens // 8) ** 0.5)
+    return 8, side, side
+
+
+def loss_of(model, case, grid):
+    """The loss of a case, whose latents are tokens of `grid`: frames, height, width."""
     clean, noise, kept, sigma = (case[name] for name in ("clean", "noise", "kept", "sigma"))
     kept = kept[..., None]
     latents = kept * clean + (1 - kept) * ((1 - sigma) * clean + sigma * noise)
-    side = round((tokens // 8) ** 0.5)
+    frames, height, width = grid
     audio = model.config.audio_num_attention_heads * model.config.audio_attention_head_dim
     velocity = model(
         hidden_states=latents,
-        audio_hidden_states=torch.zeros(1, 1, model.config.audio_in_channels),
+        audio_hidden_states=clean.new_zeros(1, 1, model.config.audio_in_channels),
         encoder_hidden_states=case["context"],
-        audio_encoder_hidden_states=torch.zeros(1, 1, audio),
+        audio_encoder_hidden_states=clean.new_zeros(1, 1, audio),
         timestep=1000 * sigma * (1 - kept[..., 0]),
-        audio_timestep=torch.zeros(1, 1),
+        audio_timestep=clean.new_zeros(1, 1),
         sigma=1000 * sigma,
-        num_frames=8,
-        height=side,
-        width=side,
+        num_frames=frames,
+        height=height,
+        width=width,
         fps=24.0,
         audio_num_frames=1,
         isolate_modalities=True,
@@ -107,7 +124,7 @@ def loss_of(model, case, tokens):
 
 
 def gradients(model, case, tokens, path):
-    loss = loss_of(model, case, tokens)
+    loss = loss_of(model, case, square(tokens))
     loss.backward()
     found = {name: parameter.grad.contiguous() for name, parameter in adapters(model)}
     save_file({"loss": loss.detach().reshape(1), **found}, path)
@@ -118,7 +135,7 @@ def serve(model, case, tokens):
     optimizer = torch.optim.AdamW(parameters, lr=2e-4)
     for _ in sys.stdin:
         start = time.perf_counter()
-        loss_of(model, case, tokens).backward()
+        loss_of(model, case, square(tokens)).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

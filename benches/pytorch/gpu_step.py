@@ -233,18 +233,25 @@ def emit(options, line):
 def attempt(trainer, options, mode, preset, common):
     grid = options.grids[preset]
     line = {**common, "preset": preset, "tokens": grid[0] * grid[1] * grid[2], "mode": mode}
-    if mode == "compile" and remaining(options) < options.compile_reserve:
-        raise OutOfBudget
-    try:
-        case = draw_case(grid, options.sizes, options.context, options.device)
-        with kernels(options.attention):
-            found = trainer.measure(case, grid, warm_up=2 if mode == "compile" else 1)
-        emit(options, {**line, **found})
-        return
-    except RuntimeError as error:  # out of memory, or a kernel that the card lacks
-        emit(options, {**line, "error": str(error).split("\n")[0][:300]})
-    trainer.optimizer.zero_grad(set_to_none=True)
-    gc.collect()
+    for attention in dict.fromkeys([options.attention, "flash"]):
+        if mode == "compile" and remaining(options) < options.compile_reserve:
+            raise OutOfBudget
+        line["attention"] = attention
+        try:
+            case = draw_case(grid, options.sizes, options.context, options.device)
+            with kernels(attention):
+                found = trainer.measure(case, grid, warm_up=2 if mode == "compile" else 1)
+            emit(options, {**line, **found})
+            return
+        except RuntimeError as error:
+            emit(options, {**line, "error": str(error).split("\n")[0][:300]})
+            memory = isinstance(error, torch.OutOfMemoryError)
+        trainer.optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if memory:
+            return
+        # A kernel that the card or the compiler lacks: the other one is tried.
+        torch._dynamo.reset()
 
 
 def measure_depth(options, layers):
@@ -263,7 +270,6 @@ def measure_depth(options, layers):
         "layers": layers,
         "rank": options.rank,
         "precision": options.precision,
-        "attention": options.attention,
         "checkpointing": options.checkpointing == "on",
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,

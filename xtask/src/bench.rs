@@ -18,9 +18,8 @@ const MEMORY: [(usize, usize); 6] = [(4, 512), (8, 512), (16, 512), (4, 2048), (
 
 /// Prepares everything, compares the numbers of both sides once, and then their time and memory.
 pub(crate) fn step() -> Result<(), Failure> {
-    let bench = Bench { ours: steps::build_step()?, folder: steps::target()?.join("bench") };
-    fs::create_dir_all(&bench.folder).map_err(|error| cannot("make", &bench.folder, &error))?;
-    bench.python()?;
+    let bench =
+        Bench { ours: steps::build_step()?, folder: steps::target()?.join("bench"), python: python()? };
     for (tokens, rounds) in SIZES {
         bench.compare(tokens, rounds)?;
     }
@@ -38,8 +37,10 @@ pub(crate) fn step() -> Result<(), Failure> {
 struct Bench {
     /// The binary that makes our steps.
     ours: PathBuf,
-    /// Where models, cases and the Python environment lie.
+    /// Where models and cases lie.
     folder: PathBuf,
+    /// The Python that has PyTorch.
+    python: PathBuf,
 }
 
 impl Bench {
@@ -51,36 +52,10 @@ impl Bench {
     }
 
     fn pytorch(&self, what: &str, tokens: usize) -> Command {
-        let mut command = Command::new(self.environment().join("bin").join("python"));
+        let mut command = Command::new(&self.python);
         command.arg(scripts().join("step.py")).arg(what).arg(&self.folder);
         command.args([LAYERS.to_string(), tokens.to_string()]).env("OMP_NUM_THREADS", THREADS);
         command
-    }
-
-    fn environment(&self) -> PathBuf {
-        self.folder.join("python")
-    }
-
-    /// The Python environment, made once for each state of the requirements.
-    fn python(&self) -> Result<(), Failure> {
-        let requirements = scripts().join("requirements.txt");
-        let wanted = fs::read_to_string(&requirements).map_err(|e| cannot("read", &requirements, &e))?;
-        let stamp = self.environment().join("requirements.txt");
-        if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
-            return Ok(());
-        }
-        let Some(python) =
-            ["python3.11", "python3"].into_iter().find(|name| probe::runs(name, &["--version"]))
-        else {
-            return Err(Failure::new("the other side of this comparison is PyTorch: python3 is needed"));
-        };
-        let mut venv = Command::new(python);
-        venv.args(["-m", "venv", "--clear"]).arg(self.environment());
-        run(venv)?;
-        let mut pip = Command::new(self.environment().join("bin").join("python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
-        run(pip)?;
-        fs::write(&stamp, wanted).map_err(|error| cannot("write", &stamp, &error))
     }
 
     fn compare(&self, tokens: usize, rounds: usize) -> Result<(), Failure> {
@@ -114,11 +89,39 @@ impl Bench {
     }
 }
 
-fn scripts() -> PathBuf {
+/// The scripts of the other side.
+pub(crate) fn scripts() -> PathBuf {
     root().join("benches").join("pytorch")
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+/// The Python that has PyTorch, from an environment that is made once for each state of the requirements.
+pub(crate) fn python() -> Result<PathBuf, Failure> {
+    let environment = steps::target()?.join("bench").join("python");
+    let python = environment.join("bin").join("python");
+    let requirements = scripts().join("requirements.txt");
+    let wanted = fs::read_to_string(&requirements).map_err(|e| cannot("read", &requirements, &e))?;
+    let stamp = environment.join("requirements.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
+        return Ok(python);
+    }
+    let mut venv = Command::new(any_python()?);
+    venv.args(["-m", "venv", "--clear"]).arg(&environment);
+    run(venv)?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
+    run(pip)?;
+    fs::write(&stamp, wanted).map_err(|error| cannot("write", &stamp, &error))?;
+    Ok(python)
+}
+
+/// A Python to begin with.
+pub(crate) fn any_python() -> Result<&'static str, Failure> {
+    let found = ["python3.11", "python3"].into_iter().find(|name| probe::runs(name, &["--version"]));
+    found.ok_or_else(|| Failure::new("the other side of this comparison is PyTorch: python3 is needed"))
+}
+
+/// An error of a file.
+pub(crate) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(format!("cannot {what} {}: {error}", path.display()))
 }
 

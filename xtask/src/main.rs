@@ -1,12 +1,14 @@
 //! Chores of this workspace: set-up, train, test, tidy, golden, fuzz. `cargo xtask` alone lists them.
 //!
-//! This crate depends on nothing, so that it builds where FFmpeg is missing and can install it.
+//! This crate depends on nothing of this workspace, so that it builds in seconds, and where FFmpeg is missing it can
+//! install it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
 
 mod bench;
 mod command;
 mod files;
 mod fuzz;
+mod gpu;
 mod layers;
 mod probe;
 mod setup;
@@ -29,6 +31,8 @@ cargo xtask CHORE
   tidy                   check the layers of the crates and the files of the tree
   golden [DIR] [--json]  compare with golden numbers; DIR is tests/golden of the workspace unless given
   bench step             our training step and PyTorch's, by turns: time, peak memory, numbers
+  gpu [OPTIONS]          what measures a GPU, in one folder that can travel; `gpu --help` lists options
+  check-cuda             type-check the feature `cuda`, on a machine that needs no CUDA
   fuzz [--minutes N]     spoilt archives, images, videos and requests against a judge; `fuzz --help` lists more options
   help                   this list";
 
@@ -56,6 +60,8 @@ fn chore(args: &[OsString]) -> Result<(), Failure> {
         "tidy" => tidy::tidy()?,
         "golden" => golden(rest)?,
         "bench" => bench(rest)?,
+        "gpu" => gpu::gpu(rest)?,
+        "check-cuda" => gpu::check_cuda()?,
         "fuzz" => fuzz::fuzz(rest)?,
         other => return Err(Failure::usage(format!("there is no chore `{other}`\n\n{HELP}"))),
     }

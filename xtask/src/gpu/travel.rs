@@ -85,7 +85,7 @@ fn tar(files: &Path, archive: &Path) -> Command {
     // Sorted and without owners and times, so that the same files make the same archive.
     tar.args(["--sort=name", "--owner=0", "--group=0", "--mtime=@0", "--create", "--xz", "--file"])
         .arg(archive);
-    tar.arg("--directory").arg(files).arg(".").env("XZ_OPT", "-9e");
+    tar.arg("--directory").arg(files).arg(".").env("XZ_OPT", "-6");
     tar
 }
 

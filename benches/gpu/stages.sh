@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # Measurements on a GPU, stage by stage: bash stages.sh [OPTION]... STAGE...
 #
-#   device      the card, the day, and what PyTorch can do on it at most
-#   matmul      our matrix products at the shapes of the model, and memory bandwidth
-#   attention   our attention, forward and backward
-#   golden      golden cases on the card
-#   step        a training step at five presets, ours and PyTorch's by turns; step:PRESET for one of them
-#   all         all of these
+#   device   the card, the day, and what PyTorch can do on it at most: products of matrices, copies, attention
+#   check    our loss and gradients on the card against those of the CPU
+#   step     a training step at five presets, ours and PyTorch's by turns; step:PRESET for one of them
+#   all      all of these
 #
 #   --out FOLDER   where each stage leaves STAGE.jsonl when it is done (results)
 #   --limit N      seconds that a stage may take (470)
 #   --layers N     blocks of the model in `step` (48)
+#   --kept N       of them, those whose graph our step keeps; the others run forward twice (0)
 #   --tiny         tiny sizes, on a machine without a GPU
 #
 # PYTHON names the Python that has PyTorch (python3). A stage whose program fails writes that, too, and the next goes on;
@@ -23,7 +22,9 @@ python=${PYTHON:-python3}
 out=results
 limit=470
 tiny=()
+size=()
 layers=()
+kept=()
 presets=(medium-1x1 low-1x1 medium-16x9 high-16x9 high-1x1)
 stages=()
 failed=0
@@ -31,7 +32,7 @@ failed=0
 least=60
 
 usage() {
-  sed -n '2,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 2
 }
 
@@ -62,7 +63,7 @@ guarded() {
 }
 
 ours() {
-  guarded "$files/gpu" "$@" "${tiny[@]}"
+  guarded "$files/gpu" "$@"
 }
 
 pytorch() {
@@ -78,7 +79,7 @@ device() {
 
 step() {
   local preset=$1
-  ours step --preset "$preset" --rank 32 --steps 3 --kept auto "${layers[@]}"
+  ours step --preset "$preset" --rank 32 --steps 3 "${layers[@]}" "${kept[@]}" "${size[@]}"
   pytorch gpu_step.py --presets "$preset" --modes eager compile --steps 3 --rank 32 \
     --budget "$(left)" --compile-reserve $least "${layers[@]}"
 }
@@ -91,9 +92,7 @@ run() {
   : >"$part"
   case $stage in
   device) device ;;
-  matmul) ours matmul ;;
-  attention) ours attention ;;
-  golden) ours golden "$files/golden" ;;
+  check) ours check ;;
   step:*) step "${stage#step:}" ;;
   esac
   printf '{"what":"stage","stage":"%s","seconds":%d}\n' "$stage" $((SECONDS - start)) >>"$part"
@@ -118,9 +117,10 @@ while [ $# -gt 0 ]; do
   --out) out=${2:?--out wants a folder} && shift ;;
   --limit) limit=${2:?--limit wants seconds} && shift ;;
   --layers) layers=(--layers "${2:?--layers wants a number}") && shift ;;
-  --tiny) tiny=(--tiny) && presets=(tiny-1x1 tiny-16x9) && least=1 ;;
-  device | matmul | attention | golden | step | step:*) stages+=("$1") ;;
-  all) stages+=(device matmul attention golden step) ;;
+  --kept) kept=(--kept "${2:?--kept wants a number}") && shift ;;
+  --tiny) tiny=(--tiny) && size=(--size tiny) && presets=(tiny-1x1 tiny-16x9) && least=1 ;;
+  device | check | step | step:*) stages+=("$1") ;;
+  all) stages+=(device check step) ;;
   *) usage ;;
   esac
   shift

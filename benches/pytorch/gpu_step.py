@@ -162,16 +162,22 @@ class Trainer:
         totals = [sum(phases) for phases in measured]
         forward, backward, update = (statistics.median(phase) for phase in zip(*measured))
         peak = torch.cuda.max_memory_allocated() if self.options.device == "cuda" else None
-        reserved = torch.cuda.max_memory_reserved() if self.options.device == "cuda" else None
+        used = used_bytes() if self.options.device == "cuda" else None
         return {
             "seconds": statistics.median(totals),
             "all_seconds": totals,
             "phases": {"forward": forward, "backward": backward, "optimizer": update},
             "first_seconds": first,
             "peak_bytes": peak,
-            "reserved_bytes": reserved,
+            "used_bytes": used,
             "loss": loss,
         }
+
+
+def used_bytes():
+    """What the driver counts as used: what PyTorch holds in reserve and the context included."""
+    free, total = torch.cuda.mem_get_info()
+    return total - free
 
 
 def remaining(options):

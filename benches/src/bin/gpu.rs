@@ -3,11 +3,11 @@
 //! ```text
 //! gpu device                     what the device is
 //! gpu check                      loss and gradients against those of the CPU
-//! gpu step [--preset NAME]... [--layers N] [--rank N] [--steps N] [--kept N|auto]... [--precision NAME]
+//! gpu step [--size real|tiny] [--preset NAME]... [--layers N] [--rank N] [--steps N] [--kept N|auto]... [--precision NAME]
 //!                                training steps with weights of noise, by phase
 //! ```
 //!
-//! Every line is JSON. Without the feature `cuda` the device is the CPU, for a dry run with few layers.
+//! Every line is JSON. Without the feature `cuda` the device is the CPU, for a dry run at the tiny size.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{collections::BTreeMap, env, io::Write, path::Path, time::Instant};
@@ -24,18 +24,49 @@ use ltx_model::{BasePrecision, Checkpoint, Transformer, TransformerConfig, to_ho
 use serde_json::{Value, json};
 use tensor_batch::{LatentGrid, Rank};
 
-/// Text tokens of a caption.
-const CONTEXT: usize = 1024;
+/// A model, and the latent grids that are trained on it.
+struct Size {
+    config: TransformerConfig,
+    /// Text tokens of a caption.
+    context: usize,
+    presets: &'static [(&'static str, LatentGrid)],
+}
 
-/// The service's sizes with 89 frames: latent rows and columns.
-const PRESETS: [(&str, usize, usize); 5] = [
-    ("low-1x1", 16, 16),
-    ("medium-16x9", 14, 24),
-    ("medium-1x1", 24, 24),
-    ("high-16x9", 17, 30),
-    ("high-1x1", 30, 30),
+/// The service's sizes with 89 frames.
+const PRESETS: [(&str, LatentGrid); 5] = [
+    ("low-1x1", LatentGrid { frames: 12, height: 16, width: 16 }),
+    ("medium-16x9", LatentGrid { frames: 12, height: 14, width: 24 }),
+    ("medium-1x1", LatentGrid { frames: 12, height: 24, width: 24 }),
+    ("high-16x9", LatentGrid { frames: 12, height: 17, width: 30 }),
+    ("high-1x1", LatentGrid { frames: 12, height: 30, width: 30 }),
 ];
-const FRAMES: usize = 12;
+
+/// Sizes that a CPU passes in no time.
+const TINY: [(&str, LatentGrid); 2] = [
+    ("tiny-1x1", LatentGrid { frames: 2, height: 4, width: 4 }),
+    ("tiny-16x9", LatentGrid { frames: 2, height: 3, width: 5 }),
+];
+
+impl Size {
+    fn named(name: &str) -> Result<Self> {
+        let real = TransformerConfig::ltx_2_3();
+        match name {
+            "real" => Ok(Self { config: real, context: 1024, presets: &PRESETS }),
+            "tiny" => Ok(Self { config: small(real, 2, 4, 32), context: 16, presets: &TINY }),
+            other => Err(format!("there is no size `{other}`: real, tiny").into()),
+        }
+    }
+}
+
+fn small(real: TransformerConfig, layers: usize, heads: usize, head: usize) -> TransformerConfig {
+    TransformerConfig {
+        num_layers: layers,
+        num_attention_heads: heads,
+        attention_head_dim: head,
+        cross_attention_dim: heads * head,
+        ..real
+    }
+}
 
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -134,13 +165,7 @@ fn off(found: &[f32], right: &[f32]) -> f64 {
 /// A model with heads of the published width and a small one whose heads have no kernels, in float32 and in bf16: loss
 /// and gradients against those of the CPU in float32.
 fn check() -> Result<()> {
-    let of = |heads: usize, head: usize| TransformerConfig {
-        num_layers: 2,
-        num_attention_heads: heads,
-        attention_head_dim: head,
-        cross_attention_dim: heads * head,
-        ..TransformerConfig::ltx_2_3()
-    };
+    let of = |heads: usize, head: usize| small(TransformerConfig::ltx_2_3(), 2, heads, head);
     let folder = env::temp_dir();
     for (name, config, grid, context) in [
         ("small", of(4, 32), LatentGrid { frames: 3, height: 5, width: 7 }, 40),
@@ -179,21 +204,23 @@ fn check_model(name: &str, path: &Path, grid: LatentGrid, context: usize) -> Res
 
 /// Steps at the published width.
 fn steps(options: &Options) -> Result<()> {
-    let layers = options.number("layers", 48)?;
+    let Size { config, context, presets } = Size::named(options.last("size").unwrap_or("real"))?;
+    let layers = options.number("layers", config.num_layers)?;
     let rank = Rank::try_from(options.number("rank", 32)? as u64)?;
     let count = options.number("steps", 3)?;
     let precision: BasePrecision = options.last("precision").unwrap_or("bf16").parse()?;
-    let config = TransformerConfig { num_layers: layers, ..TransformerConfig::ltx_2_3() };
+    let config = TransformerConfig { num_layers: layers, ..config };
     let start = Instant::now();
     let model = Transformer::noise(&config, &device(), precision);
     device().sync()?;
-    tell(&json!({"what": "model", "side": "ours", "layers": layers, "seconds": start.elapsed().as_secs_f64(),
-        "used_bytes": used()?}))?;
+    tell(
+        &json!({"what": "model", "side": "ours", "layers": layers, "seconds": start.elapsed().as_secs_f64(),
+        "used_bytes": used()?}),
+    )?;
     let wanted = options.0.get("preset").cloned().unwrap_or_default();
-    for (name, height, width) in PRESETS {
+    for &(name, grid) in presets {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            let grid = LatentGrid { frames: FRAMES, height, width };
-            let case = Case::of(&config, grid, CONTEXT, rank, &device())?;
+            let case = Case::of(&config, grid, context, rank, &device())?;
             for kept in options.0.get("kept").cloned().unwrap_or_else(|| vec!["0".to_owned()]) {
                 let kept = match kept.as_str() {
                     "auto" => kept_blocks(&model, &case, precision)?,
@@ -201,11 +228,14 @@ fn steps(options: &Options) -> Result<()> {
                 };
                 let mut run = Run::new(&model, &case, kept);
                 let times = (0..=count).map(|_| run.step()).collect::<Result<Vec<_>>>()?;
-                tell(&line(&times, &json!({
-                    "what": "step", "side": "ours", "preset": name, "tokens": grid.tokens(), "layers": layers,
-                    "rank": rank.get(), "precision": precision.name(), "kept_blocks": run.kept, "loss": run.loss,
-                    "peak_bytes": used()?,
-                })))?;
+                tell(&line(
+                    &times,
+                    &json!({
+                        "what": "step", "side": "ours", "preset": name, "tokens": grid.tokens(), "layers": layers,
+                        "rank": rank.get(), "precision": precision.name(), "kept_blocks": run.kept, "loss": run.loss,
+                        "peak_bytes": used()?,
+                    }),
+                ))?;
             }
         }
     }

@@ -16,8 +16,8 @@ use travel::Luggage;
 const HELP: &str = "\
 cargo xtask gpu [OPTIONS]
 
-Without options: builds our side for CUDA, which needs no CUDA here, and puts it with golden numbers and PyTorch's side
-into target/gpu. Carry that folder to a machine with a GPU and PyTorch, and there: bash stages.sh all
+Without options: builds our side for CUDA, which needs no CUDA here, and puts it with PyTorch's side into target/gpu.
+Carry that folder to a machine with a GPU and PyTorch, and there: bash stages.sh all
 
   --dry-run         the same for the CPU, and every stage at tiny size, here
   --python PYTHON   a Python that has PyTorch; for --dry-run one is made unless it is given

@@ -1,4 +1,4 @@
-//! The folder that travels: one archive of programs and numbers, and the script of the stages.
+//! The folder that travels: one archive of programs, and the script of the stages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::bench::{cannot, scripts};
 use crate::command::{Failure, root, run};
-use crate::{probe, steps};
+use crate::probe;
 
 /// Pure Python that a machine with PyTorch may lack. What they need beside it comes with PyTorch and transformers.
 const PACKAGES: [&str; 3] = ["diffusers==0.42.0", "importlib_metadata==8.7.0", "peft==0.21.2"];
@@ -33,7 +33,6 @@ impl Luggage {
         empty(folder)?;
         make(&files)?;
         self.binary(&files.join("gpu"))?;
-        copy_folder(&steps::default_golden().join("transformer"), &files.join("golden").join("transformer"))?;
         make(&files.join("pytorch"))?;
         for script in SCRIPTS {
             copy(&scripts().join(script), &files.join("pytorch").join(script))?;
@@ -110,14 +109,6 @@ fn make(folder: &Path) -> Result<(), Failure> {
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::copy(from, to).map(drop).map_err(|error| cannot("copy", from, &error))
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
-    make(to)?;
-    for entry in fs::read_dir(from).map_err(|error| cannot("read", from, &error))?.flatten() {
-        copy(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    Ok(())
 }
 
 fn size(file: &Path) -> Result<u64, Failure> {

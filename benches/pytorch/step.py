@@ -51,11 +51,21 @@ def build(path):
         rope_type="split",
         use_prompt_embeddings=False,
     )
-    weights = {renamed(key): tensor for key, tensor in load_file(path).items()}
+    weights = {renamed(key): tensor for key, tensor in load_file(path).items() if is_video(key)}
     missing, unexpected = model.load_state_dict(weights, strict=False)
-    assert not unexpected and all(any(part in key for part in ("audio", "av_", "a2v")) for key in missing), (missing, unexpected)
+    assert not unexpected and not any(is_video(PREFIX + key) for key in missing), (missing, unexpected)
     model.requires_grad_(False)
-    targets = [f"transformer_blocks.{block}.{target}" for block in range(config["num_layers"]) for target in TARGETS]
+    return model
+
+
+def is_video(key):
+    """Whether a key belongs to the transformer's video stream."""
+    return key.startswith(PREFIX) and not any(part in key for part in ("audio", "av_", "a2v", "v2a", "connector"))
+
+
+def with_adapter(model):
+    blocks = range(model.config.num_layers)
+    targets = [f"transformer_blocks.{block}.{target}" for block in blocks for target in TARGETS]
     model.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=targets))
     return model.train()
 
@@ -79,13 +89,14 @@ def read_case(model, path):
     return case
 
 
-def loss_of(model, case, tokens):
+def velocity(model, case, grid):
+    """What the model predicts for the noised case; `grid` is frames, height and width of its latents."""
     clean, noise, kept, sigma = (case[name] for name in ("clean", "noise", "kept", "sigma"))
     kept = kept[..., None]
     latents = kept * clean + (1 - kept) * ((1 - sigma) * clean + sigma * noise)
-    side = round((tokens // 8) ** 0.5)
+    frames, height, width = grid
     audio = model.config.audio_num_attention_heads * model.config.audio_attention_head_dim
-    velocity = model(
+    return model(
         hidden_states=latents,
         audio_hidden_states=torch.zeros(1, 1, model.config.audio_in_channels),
         encoder_hidden_states=case["context"],
@@ -93,17 +104,22 @@ def loss_of(model, case, tokens):
         timestep=1000 * sigma * (1 - kept[..., 0]),
         audio_timestep=torch.zeros(1, 1),
         sigma=1000 * sigma,
-        num_frames=8,
-        height=side,
-        width=side,
+        num_frames=frames,
+        height=height,
+        width=width,
         fps=24.0,
         audio_num_frames=1,
         isolate_modalities=True,
         use_cross_timestep=True,
         return_dict=False,
     )[0]
-    error = ((velocity - (noise - clean)).square() * (1 - kept)).mean()
-    return error / (1 - kept).mean()
+
+
+def loss_of(model, case, tokens):
+    side = round((tokens // 8) ** 0.5)
+    kept = case["kept"][..., None]
+    error = velocity(model, case, (8, side, side)) - (case["noise"] - case["clean"])
+    return (error.square() * (1 - kept)).mean() / (1 - kept).mean()
 
 
 def gradients(model, case, tokens, path):
@@ -130,7 +146,7 @@ def serve(model, case, tokens):
 def main(mode, folder, layers, tokens, *options):
     torch.set_num_threads(2)
     folder, tokens = Path(folder), int(tokens)
-    model = build(folder / f"model-{layers}.safetensors")
+    model = with_adapter(build(folder / f"model-{layers}.safetensors"))
     if "--checkpointing" in options:
         model.enable_gradient_checkpointing()
     case = read_case(model, folder / f"case-{layers}-{tokens}.safetensors")

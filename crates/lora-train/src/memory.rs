@@ -4,8 +4,9 @@
 //! `B T D`; what belongs to the text is counted in contexts, `B S C`.
 
 use ltx_model::{TransformerConfig, TransformerLora};
+use tensor_batch::LatentExample;
 
-use crate::step::Batch;
+use crate::{TrainPlan, step::Batch};
 
 const FLOAT: u64 = 4;
 
@@ -30,6 +31,8 @@ pub struct StepSize {
     pub context: u64,
     /// Rank of every adapter.
     pub rank: u64,
+    /// Micro-steps whose gradients are averaged.
+    pub accumulation: u64,
 }
 
 /// The memory of a step at its highest, by what it is for, bytes.
@@ -37,7 +40,8 @@ pub struct StepSize {
 pub struct StepMemory {
     /// The frozen weights.
     pub weights: u64,
-    /// Adapters, their gradients and both of AdamW's moments.
+    /// Adapters, their gradients, the sum that these are added to where there are several micro-steps, and both of
+    /// AdamW's moments.
     pub adapters: u64,
     /// What the forward pass leaves: graphs of the blocks that keep theirs, and the inputs of the others.
     pub kept: u64,
@@ -57,18 +61,31 @@ impl StepMemory {
 impl StepSize {
     /// The size of a step of `model` with `lora` on `batch`.
     pub fn of(model: &TransformerConfig, lora: &TransformerLora, batch: &Batch) -> Self {
-        let [samples, tokens, channels] = batch.clean.dims().map(|length| length as u64);
+        let [samples, tokens, _] = batch.clean().dims();
         let rank = lora.transformer_blocks.first().map_or(0, |block| block.attn1.to_q.lora_a.dims()[0]);
+        let context = batch.context().dims()[1];
+        Self { batch: samples as u64, ..Self::new(model, rank, tokens, context) }
+    }
+
+    /// The size of a step of `model` on `example`, as `plan` wants it.
+    pub fn of_example(model: &TransformerConfig, plan: &TrainPlan, example: &LatentExample) -> Self {
+        let size = Self::new(model, plan.rank.get(), example.grid().tokens(), example.context().nrows());
+        Self { accumulation: plan.accumulation as u64, ..size }
+    }
+
+    /// One sample and one micro-step.
+    fn new(model: &TransformerConfig, rank: usize, tokens: usize, context: usize) -> Self {
         Self {
             layers: model.num_layers as u64,
             width: model.inner_dim() as u64,
             context_width: model.cross_attention_dim as u64,
             heads: model.num_attention_heads as u64,
-            channels,
-            batch: samples,
-            tokens,
-            context: batch.context.dims()[1] as u64,
+            channels: model.in_channels as u64,
+            batch: 1,
+            tokens: tokens as u64,
+            context: context as u64,
             rank: rank as u64,
+            accumulation: 1,
         }
     }
 
@@ -87,7 +104,7 @@ impl StepSize {
         let last_again = if graphs == 0 { self.block_graph() - self.stream() } else { 0 };
         StepMemory {
             weights: self.weights(),
-            adapters: 4 * self.adapters(),
+            adapters: (4 + u64::from(self.accumulation > 1)) * self.adapters(),
             kept,
             working: last_again + self.block_working(),
             batch: self.conditions(),

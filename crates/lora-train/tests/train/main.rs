@@ -2,6 +2,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 mod evaluation;
+mod rehearsal;
 mod resume;
 mod source;
 mod training;

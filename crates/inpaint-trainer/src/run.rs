@@ -153,7 +153,7 @@ pub fn run(
     let completed = CompletedSteps::finished(request.number_of_steps());
     let outcome = Ok(Outcome { report, completed, files, set_aside });
     write_outcome(&outcome, request, &settings.out)?;
-    unfinished.finish()?;
+    unfinished.finish(&work)?;
     outcome
 }
 

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::command::{Failure, output, root, run, shown};
-use crate::{probe, steps};
+use crate::python::{Python, cannot};
+use crate::steps;
 
 /// Threads of either side.
 const THREADS: &str = "2";
@@ -18,9 +19,10 @@ const MEMORY: [(usize, usize); 6] = [(4, 512), (8, 512), (16, 512), (4, 2048), (
 
 /// Prepares everything, compares the numbers of both sides once, and then their time and memory.
 pub(crate) fn step() -> Result<(), Failure> {
-    let bench = Bench { ours: steps::build_step()?, folder: steps::target()?.join("bench") };
-    fs::create_dir_all(&bench.folder).map_err(|error| cannot("make", &bench.folder, &error))?;
-    bench.python()?;
+    let folder = steps::target()?.join("bench");
+    fs::create_dir_all(&folder).map_err(|error| cannot("make", &folder, &error))?;
+    let python = Python::prepare(&folder.join("python"), &scripts().join("requirements.txt"))?;
+    let bench = Bench { ours: steps::build_step()?, folder, python };
     for (tokens, rounds) in SIZES {
         bench.compare(tokens, rounds)?;
     }
@@ -40,6 +42,7 @@ struct Bench {
     ours: PathBuf,
     /// Where models, cases and the Python environment lie.
     folder: PathBuf,
+    python: Python,
 }
 
 impl Bench {
@@ -51,36 +54,10 @@ impl Bench {
     }
 
     fn pytorch(&self, what: &str, tokens: usize) -> Command {
-        let mut command = Command::new(self.environment().join("bin").join("python"));
-        command.arg(scripts().join("step.py")).arg(what).arg(&self.folder);
+        let mut command = self.python.command(scripts().join("step.py"));
+        command.arg(what).arg(&self.folder);
         command.args([LAYERS.to_string(), tokens.to_string()]).env("OMP_NUM_THREADS", THREADS);
         command
-    }
-
-    fn environment(&self) -> PathBuf {
-        self.folder.join("python")
-    }
-
-    /// The Python environment, made once for each state of the requirements.
-    fn python(&self) -> Result<(), Failure> {
-        let requirements = scripts().join("requirements.txt");
-        let wanted = fs::read_to_string(&requirements).map_err(|e| cannot("read", &requirements, &e))?;
-        let stamp = self.environment().join("requirements.txt");
-        if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
-            return Ok(());
-        }
-        let Some(python) =
-            ["python3.11", "python3"].into_iter().find(|name| probe::runs(name, &["--version"]))
-        else {
-            return Err(Failure::new("the other side of this comparison is PyTorch: python3 is needed"));
-        };
-        let mut venv = Command::new(python);
-        venv.args(["-m", "venv", "--clear"]).arg(self.environment());
-        run(venv)?;
-        let mut pip = Command::new(self.environment().join("bin").join("python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
-        run(pip)?;
-        fs::write(&stamp, wanted).map_err(|error| cannot("write", &stamp, &error))
     }
 
     fn compare(&self, tokens: usize, rounds: usize) -> Result<(), Failure> {
@@ -116,10 +93,6 @@ impl Bench {
 
 fn scripts() -> PathBuf {
     root().join("benches").join("pytorch")
-}
-
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot {what} {}: {error}", path.display()))
 }
 
 /// A process that makes a step for every line that it reads, and answers with the seconds it took.

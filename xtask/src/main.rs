@@ -1,14 +1,17 @@
-//! Chores of this workspace: set-up, train, test, tidy, golden, fuzz. `cargo xtask` alone lists them.
+//! Chores of this workspace: set-up, train, test, tidy, golden, bench, crash, fuzz, interop. `cargo xtask` alone lists them.
 //!
 //! This crate depends on nothing, so that it builds where FFmpeg is missing and can install it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever started it")]
 
 mod bench;
 mod command;
+mod crash;
 mod files;
 mod fuzz;
+mod interop;
 mod layers;
 mod probe;
+mod python;
 mod setup;
 mod steps;
 mod tidy;
@@ -29,7 +32,9 @@ cargo xtask CHORE
   tidy                   check the layers of the crates and the files of the tree
   golden [DIR] [--json]  compare with golden numbers; DIR is tests/golden of the workspace unless given
   bench step             our training step and PyTorch's, by turns: time, peak memory, numbers
+  crash [--kills N]      trainings killed at random moments must end with the bytes of an undisturbed one
   fuzz [--minutes N]     spoilt archives, images, videos and requests against a judge; `fuzz --help` lists more options
+  interop                a LoRA of ours, read by peft and diffusers, must predict what we predict; needs python3
   help                   this list";
 
 fn main() -> ExitCode {
@@ -56,7 +61,9 @@ fn chore(args: &[OsString]) -> Result<(), Failure> {
         "tidy" => tidy::tidy()?,
         "golden" => golden(rest)?,
         "bench" => bench(rest)?,
+        "crash" => crash::crash(rest)?,
         "fuzz" => fuzz::fuzz(rest)?,
+        "interop" => interop::interop()?,
         other => return Err(Failure::usage(format!("there is no chore `{other}`\n\n{HELP}"))),
     }
     Ok(())

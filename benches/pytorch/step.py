@@ -36,11 +36,11 @@ def build(path):
     with safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["config"])["transformer"]
     model = transformer(config)
-    weights = {renamed(key): tensor for key, tensor in load_file(path).items()}
+    weights = {renamed(key): tensor for key, tensor in load_file(path).items() if is_video(key)}
     missing, unexpected = model.load_state_dict(weights, strict=False)
-    assert not unexpected and all(any(part in key for part in ("audio", "av_", "a2v")) for key in missing), (missing, unexpected)
-    add_adapters(model, RANK)
-    return model.train()
+    assert not unexpected and not any(is_video(PREFIX + key) for key in missing), (missing, unexpected)
+    model.requires_grad_(False)
+    return model
 
 
 def transformer(config):
@@ -61,6 +61,11 @@ def transformer(config):
         rope_type="split",
         use_prompt_embeddings=False,
     )
+
+
+def is_video(key):
+    """Whether a key belongs to the transformer's video stream."""
+    return key.startswith(PREFIX) and not any(part in key for part in ("audio", "av_", "a2v", "v2a", "connector"))
 
 
 def add_adapters(model, rank):
@@ -89,20 +94,14 @@ def read_case(model, path):
     return case
 
 
-def square(tokens):
-    """The latent grid of eight square frames."""
-    side = round((tokens // 8) ** 0.5)
-    return 8, side, side
-
-
-def loss_of(model, case, grid):
-    """The loss of a case, whose latents are tokens of `grid`: frames, height, width."""
+def velocity(model, case, grid):
+    """What the model predicts for the noised case; `grid` is frames, height and width of its latents."""
     clean, noise, kept, sigma = (case[name] for name in ("clean", "noise", "kept", "sigma"))
     kept = kept[..., None]
     latents = kept * clean + (1 - kept) * ((1 - sigma) * clean + sigma * noise)
     frames, height, width = grid
     audio = model.config.audio_num_attention_heads * model.config.audio_attention_head_dim
-    velocity = model(
+    return model(
         hidden_states=latents,
         audio_hidden_states=clean.new_zeros(1, 1, model.config.audio_in_channels),
         encoder_hidden_states=case["context"],
@@ -119,8 +118,19 @@ def loss_of(model, case, grid):
         use_cross_timestep=True,
         return_dict=False,
     )[0]
-    error = ((velocity - (noise - clean)).square() * (1 - kept)).mean()
-    return error / (1 - kept).mean()
+
+
+def square(tokens):
+    """The latent grid of eight square frames."""
+    side = round((tokens // 8) ** 0.5)
+    return 8, side, side
+
+
+def loss_of(model, case, grid):
+    """The loss of a case, whose latents are tokens of `grid`: frames, height, width."""
+    kept = case["kept"][..., None]
+    error = velocity(model, case, grid) - (case["noise"] - case["clean"])
+    return (error.square() * (1 - kept)).mean() / (1 - kept).mean()
 
 
 def gradients(model, case, tokens, path):
@@ -148,6 +158,8 @@ def main(mode, folder, layers, tokens, *options):
     torch.set_num_threads(2)
     folder, tokens = Path(folder), int(tokens)
     model = build(folder / f"model-{layers}.safetensors")
+    add_adapters(model, RANK)
+    model.train()
     if "--checkpointing" in options:
         model.enable_gradient_checkpointing()
     case = read_case(model, folder / f"case-{layers}-{tokens}.safetensors")

@@ -157,14 +157,14 @@ impl Case {
             Tensor::from_data(TensorData::new(draws.normals(rows * width), [1, rows, width]), device)
         };
         let rope = Rope::new(&Positions::of(grid, FrameRate::new(24.0)?), config, device);
-        let batch = Batch {
-            clean: noise(tokens, config.in_channels),
-            noise: noise(tokens, config.in_channels),
-            kept: (0..tokens).map(|token| token % 2 == 0).collect(),
-            sigma: vec![SIGMA],
-            context: noise(context, config.cross_attention_dim),
+        let batch = Batch::new(
+            noise(tokens, config.in_channels),
+            noise(tokens, config.in_channels),
+            (0..tokens).map(|token| token % 2 == 0).collect(),
+            vec![SIGMA],
+            noise(context, config.cross_attention_dim),
             rope,
-        };
+        )?;
         let mut lora = adapters::init(config, rank, 3, device);
         for pair in lora.transformer_blocks.iter_mut().flat_map(|block| block.pairs_mut()) {
             // A new adapter's B is zero, and A would get no gradient.
@@ -181,13 +181,15 @@ impl Case {
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let Batch { clean, noise, kept, sigma, context, .. } = &self.batch;
+        let (batch, kept, sigma) = (&self.batch, self.batch.kept(), self.batch.sigma());
         let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
-        for (name, tensor) in [("clean", clean), ("noise", noise), ("context", context)] {
+        for (name, tensor) in
+            [("clean", batch.clean()), ("noise", batch.noise()), ("context", batch.context())]
+        {
             tensors.push((name.to_owned(), tensor.dims().to_vec(), to_host(tensor.clone()).0));
         }
         tensors.push(("kept".to_owned(), vec![1, kept.len()], kept.iter().map(|k| f32::from(*k)).collect()));
-        tensors.push(("sigma".to_owned(), vec![sigma.len()], sigma.clone()));
+        tensors.push(("sigma".to_owned(), vec![sigma.len()], sigma.to_vec()));
         for (module, pair) in self.lora.modules() {
             for (factor, tensor) in [("lora_A", &pair.lora_a), ("lora_B", &pair.lora_b)] {
                 let (values, shape) = to_host(tensor.clone());

@@ -1,5 +1,8 @@
 //! End-to-end tests; the golden table, where [`golden::Table`] compares this workspace with numbers of the reference;
-//! and mutation runs, where [`fuzz::run`] gives spoilt inputs to the parts of the product that read them.
+//! mutation runs, where [`fuzz::run`] gives spoilt inputs to the parts of the product that read them; and crash runs, where
+//! [`crash::run`] kills trainings that must end as if they had not been.
 
+pub mod crash;
 pub mod fuzz;
 pub mod golden;
+mod random;

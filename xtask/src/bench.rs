@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::command::{Failure, output, root, run, shown};
-use crate::{probe, steps};
+use crate::python::{Python, cannot};
+use crate::steps;
 
 /// Threads of either side.
 const THREADS: &str = "2";
@@ -18,8 +19,7 @@ const MEMORY: [(usize, usize); 6] = [(4, 512), (8, 512), (16, 512), (4, 2048), (
 
 /// Prepares everything, compares the numbers of both sides once, and then their time and memory.
 pub(crate) fn step() -> Result<(), Failure> {
-    let bench =
-        Bench { ours: steps::build_step()?, folder: steps::target()?.join("bench"), python: python()? };
+    let bench = Bench { ours: steps::build_step()?, folder: folder()?, python: python()? };
     for (tokens, rounds) in SIZES {
         bench.compare(tokens, rounds)?;
     }
@@ -34,13 +34,24 @@ pub(crate) fn step() -> Result<(), Failure> {
     run(soak)
 }
 
+/// Where models, cases and the Python environment lie.
+fn folder() -> Result<PathBuf, Failure> {
+    let folder = steps::target()?.join("bench");
+    fs::create_dir_all(&folder).map_err(|error| cannot("make", &folder, &error))?;
+    Ok(folder)
+}
+
+/// The Python that has PyTorch.
+pub(crate) fn python() -> Result<Python, Failure> {
+    Python::prepare(&folder()?.join("python"), &scripts().join("requirements.txt"))
+}
+
 struct Bench {
     /// The binary that makes our steps.
     ours: PathBuf,
     /// Where models and cases lie.
     folder: PathBuf,
-    /// The Python that has PyTorch.
-    python: PathBuf,
+    python: Python,
 }
 
 impl Bench {
@@ -52,8 +63,8 @@ impl Bench {
     }
 
     fn pytorch(&self, what: &str, tokens: usize) -> Command {
-        let mut command = Command::new(&self.python);
-        command.arg(scripts().join("step.py")).arg(what).arg(&self.folder);
+        let mut command = self.python.command(scripts().join("step.py"));
+        command.arg(what).arg(&self.folder);
         command.args([LAYERS.to_string(), tokens.to_string()]).env("OMP_NUM_THREADS", THREADS);
         command
     }
@@ -92,37 +103,6 @@ impl Bench {
 /// The scripts of the other side.
 pub(crate) fn scripts() -> PathBuf {
     root().join("benches").join("pytorch")
-}
-
-/// The Python that has PyTorch, from an environment that is made once for each state of the requirements.
-pub(crate) fn python() -> Result<PathBuf, Failure> {
-    let environment = steps::target()?.join("bench").join("python");
-    let python = environment.join("bin").join("python");
-    let requirements = scripts().join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).map_err(|e| cannot("read", &requirements, &e))?;
-    let stamp = environment.join("requirements.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
-        return Ok(python);
-    }
-    let mut venv = Command::new(any_python()?);
-    venv.args(["-m", "venv", "--clear"]).arg(&environment);
-    run(venv)?;
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
-    run(pip)?;
-    fs::write(&stamp, wanted).map_err(|error| cannot("write", &stamp, &error))?;
-    Ok(python)
-}
-
-/// A Python to begin with.
-pub(crate) fn any_python() -> Result<&'static str, Failure> {
-    let found = ["python3.11", "python3"].into_iter().find(|name| probe::runs(name, &["--version"]));
-    found.ok_or_else(|| Failure::new("the other side of this comparison is PyTorch: python3 is needed"))
-}
-
-/// An error of a file.
-pub(crate) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot {what} {}: {error}", path.display()))
 }
 
 /// A process that makes a step for every line that it reads, and answers with the seconds it took.

@@ -1,4 +1,4 @@
-//! Chores of this workspace: set-up, train, test, tidy, golden, fuzz. `cargo xtask` alone lists them.
+//! Chores of this workspace: set-up, train, test, tidy, golden, bench, crash, fuzz, interop. `cargo xtask` alone lists them.
 //!
 //! This crate depends on nothing of this workspace, so that it builds in seconds, and where FFmpeg is missing it can
 //! install it.
@@ -6,11 +6,14 @@
 
 mod bench;
 mod command;
+mod crash;
 mod files;
 mod fuzz;
 mod gpu;
+mod interop;
 mod layers;
 mod probe;
+mod python;
 mod setup;
 mod steps;
 mod tidy;
@@ -33,7 +36,9 @@ cargo xtask CHORE
   bench step             our training step and PyTorch's, by turns: time, peak memory, numbers
   gpu [OPTIONS]          what measures a GPU, in one folder that can travel; `gpu --help` lists options
   check-cuda             type-check the feature `cuda`, on a machine that needs no CUDA
+  crash [--kills N]      trainings killed at random moments must end with the bytes of an undisturbed one
   fuzz [--minutes N]     spoilt archives, images, videos and requests against a judge; `fuzz --help` lists more options
+  interop                a LoRA of ours, read by peft and diffusers, must predict what we predict; needs python3
   help                   this list";
 
 fn main() -> ExitCode {
@@ -62,7 +67,9 @@ fn chore(args: &[OsString]) -> Result<(), Failure> {
         "bench" => bench(rest)?,
         "gpu" => gpu::gpu(rest)?,
         "check-cuda" => gpu::check_cuda()?,
+        "crash" => crash::crash(rest)?,
         "fuzz" => fuzz::fuzz(rest)?,
+        "interop" => interop::interop()?,
         other => return Err(Failure::usage(format!("there is no chore `{other}`\n\n{HELP}"))),
     }
     Ok(())

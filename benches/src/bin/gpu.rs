@@ -132,17 +132,6 @@ fn device_line() -> Result<()> {
     tell(&json!({"what": "device", "side": "ours", "device": "CPU"}))
 }
 
-/// Bytes of the device.
-#[cfg(feature = "cuda")]
-fn total() -> Result<u64> {
-    Ok(ltx_model::cuda::memory(0)?.total)
-}
-
-#[cfg(not(feature = "cuda"))]
-fn total() -> Result<u64> {
-    Ok(1 << 30)
-}
-
 /// Bytes in use on the device, what the backend holds in reserve included.
 #[cfg(feature = "cuda")]
 fn used() -> Result<u64> {
@@ -223,7 +212,7 @@ fn steps(options: &Options) -> Result<()> {
             let case = Case::of(&config, grid, context, rank, &device())?;
             for kept in options.0.get("kept").cloned().unwrap_or_else(|| vec!["0".to_owned()]) {
                 let kept = match kept.as_str() {
-                    "auto" => kept_blocks(&model, &case, precision)?,
+                    "auto" => kept_blocks(&model, &case),
                     number => number.parse()?,
                 };
                 let mut run = Run::new(&model, &case, kept);
@@ -243,13 +232,9 @@ fn steps(options: &Options) -> Result<()> {
 }
 
 /// As many blocks as the device has room for.
-fn kept_blocks(model: &Transformer, case: &Case, precision: BasePrecision) -> Result<usize> {
+fn kept_blocks(model: &Transformer, case: &Case) -> usize {
     let size = StepSize::of(model.config(), &case.lora, &case.batch);
-    let formats = Formats::on(&device(), precision);
-    // What the backend holds in reserve is free for the step.
-    let weights = size.memory_in(&formats, 0).weights;
-    let spare = size.spare_for_graphs(&formats, total()?.saturating_sub(weights));
-    Ok(size.kept_blocks_in(&formats, spare))
+    size.kept_blocks_in(&Formats::of(model), size.kept_bytes_of(model))
 }
 
 /// The first time is a warm-up; the median of the others counts.

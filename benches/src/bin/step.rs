@@ -91,17 +91,22 @@ impl Files {
         Ok(())
     }
 
-    /// The peak of three steps, which keep the graphs of all blocks or of none, against what was predicted.
+    /// The peak of three steps above what the process itself holds, against what was predicted; the steps keep the
+    /// graphs of all blocks or of none.
     fn memory(&self) -> Result<()> {
+        let itself = process::resident();
         let (model, case) = self.load()?;
         let size = StepSize::of(model.config(), &case.lora, &case.batch);
         let mut run = Run::new(&model, case);
+        let mut is_right = true;
         for (name, kept_bytes) in [("recomputed", 0), ("kept", step::KEPT_BYTES)] {
             run.kept_bytes = kept_bytes;
             process::reset_peak();
             (0..3).for_each(|_| run.step());
-            let (measured, predicted) = (process::peak(), size.memory(kept_bytes).total());
+            let (measured, predicted) =
+                (process::peak().saturating_sub(itself), size.memory(kept_bytes).total());
             let ratio = predicted as f64 / measured as f64;
+            is_right &= (0.85..=1.15).contains(&ratio);
             println!(
                 "{:>3} layers {:>5} tokens {name:<10} predicted {:>6} MiB, measured {:>6} MiB, ratio {ratio:.2}",
                 self.layers,
@@ -110,7 +115,7 @@ impl Files {
                 measured >> 20,
             );
         }
-        Ok(())
+        if is_right { Ok(()) } else { Err("the prediction is off by more than 15 %".into()) }
     }
 
     /// How far loss and gradients are from those in `gradients-*.safetensors`, relative to their size.

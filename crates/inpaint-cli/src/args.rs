@@ -94,13 +94,25 @@ pub(crate) fn limits() -> Limits {
 }
 
 fn device(text: &str) -> Result<Device, String> {
-    match text {
-        "cpu" => Ok(Device::flex()),
-        _ if text == "cuda" || text.starts_with("cuda:") => {
-            Err("this program was built without CUDA; use `cpu`".to_owned())
-        }
-        _ => Err("expected `cpu`, `cuda` or `cuda:N`".to_owned()),
-    }
+    let unknown = || "expected `cpu`, `cuda` or `cuda:N`".to_owned();
+    let index = match text.strip_prefix("cuda") {
+        None if text == "cpu" => return Ok(Device::flex()),
+        None => return Err(unknown()),
+        Some("") => 0,
+        Some(rest) => rest.strip_prefix(':').and_then(|index| index.parse().ok()).ok_or_else(unknown)?,
+    };
+    gpu(index)
+}
+
+#[cfg(feature = "cuda")]
+#[allow(clippy::unnecessary_wraps, reason = "without the feature there is an error")]
+fn gpu(index: usize) -> Result<Device, String> {
+    Ok(Device::cuda(index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu(_: usize) -> Result<Device, String> {
+    Err("this program was built without CUDA (feature `cuda` of inpaint-cli); use `cpu`".to_owned())
 }
 
 /// What the request arguments say together.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use inpaint_trainer::{Event, Stage, TrainEvent};
+use inpaint_trainer::{Event, Largest, ProcessMemory, Rehearsal, Stage, TrainEvent};
 
 /// Shows events as they come; silent where stderr is no terminal, but for one line a stage.
 pub(crate) struct Progress {
@@ -29,6 +29,8 @@ impl Progress {
             Event::Warned(warning) => self.line(&format!("warning: {}", warning.message)),
             Event::Planned(plan) => plan.to_string().lines().for_each(|line| self.line(line)),
             Event::Resumed { step } => self.resume(*step),
+            Event::Predicted(largest) => self.predicted(largest),
+            Event::Rehearsed(rehearsal) => self.rehearsed(rehearsal),
             Event::Trained(event) => self.trained(event),
             _ => {}
         }
@@ -48,6 +50,21 @@ impl Progress {
         self.bar.set_position(step);
         self.bar.reset_eta();
         self.line(&format!("going on after step {step}"));
+    }
+
+    fn predicted(&self, largest: &Largest) {
+        let (memory, tokens) = (crate::say::size(largest.memory().total()), largest.size.tokens);
+        self.line(&format!(
+            "a step takes {memory} of memory by calculation, the weights included: {tokens} tokens of `{}`",
+            largest.example
+        ));
+    }
+
+    fn rehearsed(&self, rehearsal: &Rehearsal) {
+        let (seconds, snapshot) = (rehearsal.time.as_secs_f64(), crate::say::size(rehearsal.snapshot_bytes));
+        let peak = ProcessMemory::now().map(|memory| crate::say::size(memory.peak));
+        let peak = peak.map(|peak| format!("; the process has held {peak} so far")).unwrap_or_default();
+        self.line(&format!("rehearsed in {seconds:.1} s: that step, and a snapshot of {snapshot}{peak}"));
     }
 
     fn finish(&mut self, stage: Stage) {

@@ -97,3 +97,13 @@ pub(crate) fn failure(message: &str, json: bool) -> ExitCode {
     }
     ExitCode::FAILURE
 }
+
+/// Bytes, for people.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        10_000_000..10_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

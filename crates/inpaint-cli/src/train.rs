@@ -160,7 +160,7 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
     ];
     for (file, what) in named {
         if let Some(file) = file {
-            say::result(&format!("  {out}/{:<22} {:>10}  {what}", file.file_name, size(file.file_size)));
+            say::result(&format!("  {out}/{:<22} {:>10}  {what}", file.file_name, say::size(file.file_size)));
         }
     }
     if args.model == "tiny" {
@@ -170,13 +170,5 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
              a real checkpoint:  cargo xtask train --dataset CLIPS.zip --model ltx-2.3-22b-dev.safetensors \
              --text-encoder GEMMA_DIR",
         );
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }

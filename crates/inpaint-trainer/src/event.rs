@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use lora_train::TrainEvent;
+use lora_train::{Largest, Rehearsal, TrainEvent};
 
 use crate::{MemoryPlan, RunError, Warning};
 
@@ -84,6 +84,10 @@ pub enum Event {
         /// Optimiser steps done.
         step: u64,
     },
+    /// The example whose step takes the most memory, and how much that is. The rehearsal comes next.
+    Predicted(Largest),
+    /// The largest step and a snapshot have been rehearsed; the first step comes next.
+    Rehearsed(Rehearsal),
     /// What training tells.
     Trained(TrainEvent),
 }
@@ -158,6 +162,16 @@ impl StageWatch<'_, '_> {
     /// Tells that the training goes on after `step`.
     pub(crate) fn resumed(&mut self, step: usize) {
         (self.watch.observe)(Event::Resumed { step: step as u64 });
+    }
+
+    /// Tells what the largest step takes.
+    pub(crate) fn predicted(&mut self, largest: &Largest) {
+        (self.watch.observe)(Event::Predicted(largest.clone()));
+    }
+
+    /// Tells that the rehearsal went well.
+    pub(crate) fn rehearsed(&mut self, rehearsal: Rehearsal) {
+        (self.watch.observe)(Event::Rehearsed(rehearsal));
     }
 
     /// Hands on what training tells.

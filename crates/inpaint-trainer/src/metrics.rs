@@ -10,6 +10,8 @@ use std::{
 use lora_train::{EventFile, Losses, TrainEvent, write_whole};
 use serde_json::{Value, json};
 
+use crate::ProcessMemory;
+
 /// Lines of JSON.
 pub(crate) const METRICS: &str = "metrics.jsonl";
 /// TensorBoard looks for `tfevents` in names.
@@ -43,19 +45,26 @@ impl Metrics {
     pub(crate) fn write(&mut self, event: &TrainEvent) -> io::Result<()> {
         let (line, step, scalars) = match event {
             TrainEvent::Step(report) => {
-                let scalars = vec![
+                let memory = ProcessMemory::now();
+                let mut scalars = vec![
                     ("loss/step".to_owned(), report.loss),
                     ("step/learning rate".to_owned(), report.learning_rate),
                     ("step/gradient norm".to_owned(), report.grad_norm),
                     ("step/seconds".to_owned(), report.time.as_secs_f64()),
                     ("step/tokens per second".to_owned(), report.tokens as f64 / report.time.as_secs_f64()),
                 ];
-                (step_line(report), report.step, scalars)
+                if let Some(ProcessMemory { held, peak }) = memory {
+                    let mib = |bytes| bytes as f64 / f64::from(1 << 20);
+                    scalars.push(("memory/held MiB".to_owned(), mib(held)));
+                    scalars.push(("memory/peak MiB".to_owned(), mib(peak)));
+                }
+                (step_line(report, memory), report.step, scalars)
             }
             TrainEvent::Evaluated(at) => (evaluation_line(at), at.step, evaluation_scalars(at)),
             _ => return Ok(()),
         };
-        writeln!(self.lines, "{line}")?;
+        // In one go, so that a kill seldom cuts a line short.
+        self.lines.write_all(format!("{line}\n").as_bytes())?;
         let scalars: Vec<(&str, f64)> = scalars.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
         self.events.write(step, now(), &scalars)
     }
@@ -80,7 +89,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
-fn step_line(report: &lora_train::StepReport) -> Value {
+fn step_line(report: &lora_train::StepReport, memory: Option<ProcessMemory>) -> Value {
     json!({
         "step": report.step,
         "loss": report.loss,
@@ -89,6 +98,8 @@ fn step_line(report: &lora_train::StepReport) -> Value {
         "grad_norm": report.grad_norm,
         "step_time": report.time.as_secs_f64(),
         "tokens_per_second": report.tokens as f64 / report.time.as_secs_f64(),
+        "memory": memory.map(|memory| memory.held),
+        "peak_memory": memory.map(|memory| memory.peak),
     })
 }
 

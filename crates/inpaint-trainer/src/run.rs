@@ -165,7 +165,7 @@ pub fn run(
     let completed = CompletedSteps::finished(request.number_of_steps());
     let outcome = Ok(Outcome { report, completed, files, set_aside });
     write_outcome(&outcome, request, &settings.out)?;
-    unfinished.finish()?;
+    unfinished.finish(&work)?;
     outcome
 }
 
@@ -173,6 +173,7 @@ pub fn run(
 fn open_base(settings: &Settings) -> Result<Checkpoint, RunError> {
     let failed = |e| RunError::of(Stage::Train, e);
     let base = Checkpoint::open(&settings.checkpoint).map_err(failed)?;
+    ltx_model::check_device(&settings.device).map_err(failed)?;
     Transformer::check(&base, &settings.device).map_err(failed)?;
     VideoEncoder::check(&base, &settings.device).map_err(failed)?;
     TextEncoder::check(&settings.text_encoder, &base, &settings.device).map_err(failed)?;

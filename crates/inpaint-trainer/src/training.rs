@@ -52,15 +52,15 @@ impl Training<'_> {
             let mut metrics =
                 Metrics::open(&self.settings.out, state.step()).map_err(RunError::io(Stage::Train, &path))?;
             let mut unwritten = None;
-            let trainer = Trainer::new(latents, &model, self.plan, state);
-            let result = trainer.and_then(|trainer| {
-                trainer.run(&pace, &mut |event, _| {
-                    if let Err(error) = metrics.write(&event) {
-                        unwritten = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                    watch.trained(event)
-                })
+            let trainer =
+                Trainer::new(latents, &model, self.plan, state).map_err(|e| RunError::of(Stage::Train, e))?;
+            self.rehearse(&trainer, &keep, watch)?;
+            let result = trainer.run(&pace, &mut |event, _| {
+                if let Err(error) = metrics.write(&event) {
+                    unwritten = Some(error);
+                    return ControlFlow::Break(());
+                }
+                watch.trained(event)
             });
             match (result, unwritten) {
                 (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
@@ -68,6 +68,31 @@ impl Training<'_> {
                 (result, None) => result.map_err(|e| RunError::of(Stage::Train, e)),
             }
         })
+    }
+
+    /// Goes once through all that may fail for want of memory or disk, so that a run that does not fit fails in its
+    /// first minute. No state is moved: the run ends with the same bytes. Whatever else a run makes beside its steps
+    /// is to be made once here, too.
+    fn rehearse(
+        &self,
+        trainer: &Trainer<'_, LatentCache>,
+        keep: &Keep<'_>,
+        watch: &mut StageWatch<'_, '_>,
+    ) -> Result<(), RunError> {
+        if trainer.is_done() {
+            return Ok(());
+        }
+        let largest = trainer.largest().map_err(|e| RunError::of(Stage::Train, e))?;
+        watch.predicted(&largest);
+        let rehearsal = trainer.rehearse(&largest, Some(keep)).map_err(|e| RunError::of(Stage::Train, e))?;
+        let there = keep.snapshots.count().map_err(|e| RunError::of(Stage::Train, e))?;
+        // One is written before the oldest goes.
+        let more = (Snapshots::KEPT + 1).saturating_sub(there) as u64;
+        let room =
+            self.settings.limits.disk.need(&self.unfinished.snapshots(), more * rehearsal.snapshot_bytes);
+        room.map_err(|e| RunError::of(Stage::Train, e))?;
+        watch.rehearsed(rehearsal);
+        if watch.go_on().is_break() { Err(RunError::Interrupted) } else { Ok(()) }
     }
 
     /// Where the run stands.

@@ -16,7 +16,10 @@ use std::{
 
 use lora_train::{Difference, Fingerprint, write_whole};
 
-use crate::{Detail, RunError, Stage, out};
+use crate::{
+    Detail, RunError, Stage,
+    out::{self, Work},
+};
 
 const STATE: &str = "state";
 const LOCK: &str = "lock";
@@ -40,6 +43,10 @@ impl Unfinished {
         // The lock of an earlier run, if there is one: results of a run that is not over stay where they are.
         let earlier = out.join(STATE);
         let locked = earlier.is_dir().then(|| lock(&earlier)).transpose()?;
+        if locked.is_some() && !is_unfinished(out) {
+            // A process was killed before there was anything to go on with: that is no run to be set aside.
+            fs::remove_dir_all(&earlier).map_err(RunError::io(Stage::EncodeClips, &earlier))?;
+        }
         let set_aside = out::claim(out)?;
         drop(locked);
         fs::create_dir_all(&earlier).map_err(RunError::io(Stage::EncodeClips, &earlier))?;
@@ -87,9 +94,13 @@ impl Unfinished {
         self.folder.join("snapshots")
     }
 
-    /// Ends the run: there is nothing to go on with.
-    pub(crate) fn finish(self) -> Result<(), RunError> {
-        // What says that there is a run goes first: half of a state is none.
+    /// Ends the run: there is nothing to go on with. The state goes where `work` goes, at once and as a whole if it
+    /// can, so that no moment leaves half of it in the results.
+    pub(crate) fn finish(self, work: &Work) -> Result<(), RunError> {
+        if fs::rename(&self.folder, work.path().join(STATE)).is_ok() {
+            return Ok(());
+        }
+        // The results may be on another disk. What says that there is a run goes first: half of a state is none.
         let removed = fs::remove_file(self.folder.join(RUN)).and_then(|()| fs::remove_dir_all(&self.folder));
         removed.map_err(RunError::io(Stage::Publish, self.folder))
     }
@@ -145,9 +156,21 @@ mod tests {
         assert!(told.iter().all(|(kind, _)| *kind == "run-changed"));
         assert!(told[0].1.ends_with("steps was 2000 and is 9 now"), "{told:?}");
         assert!(told[1].1.ends_with("seed was 42 and is 7 now"), "{told:?}");
-        run.finish().unwrap();
+        run.finish(&Work::beside(&out).unwrap()).unwrap();
         assert_eq!(nothing(Unfinished::reopen(&out)), "nothing-to-resume");
         assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_state_that_was_hardly_begun_is_no_run_to_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        fs::create_dir_all(out.join(STATE)).unwrap();
+        fs::write(out.join(STATE).join(LOCK), "").unwrap();
+        let (_run, set_aside) = Unfinished::begin(&out, &fingerprint()).unwrap();
+        assert_eq!(set_aside, None);
+        assert!(is_unfinished(&out));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum TrainError<E: Blame + 'static> {
     NotFinite {
         /// The optimiser step, counted from 1; 0 before the first.
         step: usize,
-        /// `loss`, `gradient`, `adapter` or `fixed loss`.
+        /// `loss`, `gradient`, `adapter`, `fixed loss`, or what was rehearsed before the first step.
         what: &'static str,
         /// The example, with accumulation the last one.
         example: Stem,

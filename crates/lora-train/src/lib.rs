@@ -43,4 +43,6 @@ pub use losses::Losses;
 pub use plan::TrainPlan;
 pub use snapshot::{DamagedSnapshot, Latest, Snapshot, SnapshotError, Snapshots};
 pub use state::TrainState;
-pub use train::{Evaluation, Keep, Observe, Pace, StepReport, TrainEvent, TrainedLora, Trainer, train};
+pub use train::{
+    Evaluation, Keep, Largest, Observe, Pace, Rehearsal, StepReport, TrainEvent, TrainedLora, Trainer, train,
+};

@@ -3,9 +3,13 @@
 //! Activations are counted in streams, a stream being one tensor as large as the residual one, `B T D`; what belongs
 //! to the text is counted in contexts, `B S C`. Adapters, their gradients and moments are float32 in any case.
 
-use ltx_model::{BasePrecision, Device, TransformerConfig, TransformerLora};
+use ltx_model::{BasePrecision, Device, Transformer, TransformerConfig, TransformerLora, device_memory};
+use tensor_batch::LatentExample;
 
-use crate::step::Batch;
+use crate::{
+    TrainPlan,
+    step::{Batch, KEPT_BYTES},
+};
 
 const FLOAT: u64 = 4;
 
@@ -32,6 +36,8 @@ pub struct StepSize {
     pub context: u64,
     /// Rank of every adapter.
     pub rank: u64,
+    /// Micro-steps whose gradients are averaged.
+    pub accumulation: u64,
 }
 
 /// The number formats of a step.
@@ -59,6 +65,11 @@ impl Formats {
         }
     }
 
+    /// Those of a step of `model`.
+    pub fn of(model: &Transformer) -> Self {
+        Self::on(model.device(), model.precision())
+    }
+
     /// Everything that is computed is float32.
     pub const fn cpu(base: BasePrecision) -> Self {
         Self { base, activation: FLOAT, score: 0, gated: 2, whole_weights: false }
@@ -71,8 +82,12 @@ impl Formats {
             BasePrecision::Float32 => {
                 Self { base, activation: FLOAT, score: 4 * FLOAT, gated: 0, whole_weights: false }
             }
-            BasePrecision::Bf16 => Self { base, activation: 2, score: 4 * FLOAT, gated: 0, whole_weights: false },
-            BasePrecision::Int8 => Self { base, activation: 2, score: 4 * FLOAT, gated: 0, whole_weights: true },
+            BasePrecision::Bf16 => {
+                Self { base, activation: 2, score: 4 * FLOAT, gated: 0, whole_weights: false }
+            }
+            BasePrecision::Int8 => {
+                Self { base, activation: 2, score: 4 * FLOAT, gated: 0, whole_weights: true }
+            }
         }
     }
 }
@@ -88,7 +103,8 @@ pub const SCORED_QUERIES: u64 = 128;
 pub struct StepMemory {
     /// The frozen weights.
     pub weights: u64,
-    /// Adapters, their gradients and both of AdamW's moments.
+    /// Adapters, their gradients, the sum that these are added to where there are several micro-steps, and both of
+    /// AdamW's moments.
     pub adapters: u64,
     /// What the forward pass leaves: graphs of the blocks that keep theirs, and the inputs of the others.
     pub kept: u64,
@@ -108,18 +124,31 @@ impl StepMemory {
 impl StepSize {
     /// The size of a step of `model` with `lora` on `batch`.
     pub fn of(model: &TransformerConfig, lora: &TransformerLora, batch: &Batch) -> Self {
-        let [samples, tokens, channels] = batch.clean.dims().map(|length| length as u64);
+        let [samples, tokens, _] = batch.clean().dims();
         let rank = lora.transformer_blocks.first().map_or(0, |block| block.attn1.to_q.lora_a.dims()[0]);
+        let context = batch.context().dims()[1];
+        Self { batch: samples as u64, ..Self::new(model, rank, tokens, context) }
+    }
+
+    /// The size of a step of `model` on `example`, as `plan` wants it.
+    pub fn of_example(model: &TransformerConfig, plan: &TrainPlan, example: &LatentExample) -> Self {
+        let size = Self::new(model, plan.rank.get(), example.grid().tokens(), example.context().nrows());
+        Self { accumulation: plan.accumulation as u64, ..size }
+    }
+
+    /// One sample and one micro-step.
+    fn new(model: &TransformerConfig, rank: usize, tokens: usize, context: usize) -> Self {
         Self {
             layers: model.num_layers as u64,
             width: model.inner_dim() as u64,
             context_width: model.cross_attention_dim as u64,
             heads: model.num_attention_heads as u64,
-            channels,
-            batch: samples,
-            tokens,
-            context: batch.context.dims()[1] as u64,
+            channels: model.in_channels as u64,
+            batch: 1,
+            tokens: tokens as u64,
+            context: context as u64,
             rank: rank as u64,
+            accumulation: 1,
         }
     }
 
@@ -140,6 +169,16 @@ impl StepSize {
         free.saturating_sub(least.total() - least.weights + BETWEEN_TENSORS)
     }
 
+    /// Bytes of graphs that a step of `model` keeps: on a GPU, what it has room for.
+    pub fn kept_bytes_of(&self, model: &Transformer) -> u64 {
+        let Some(free) = device_memory(model.device()) else { return KEPT_BYTES };
+        let hosted = model.hosted() as u64;
+        let blocks = self.layers - hosted + hosted.min(2);
+        let base = model.precision();
+        let weights = self.outer_weights(base) + blocks * self.block_weights(base);
+        self.spare_for_graphs(&Formats::of(model), free.saturating_sub(weights))
+    }
+
     /// The memory of a step that keeps graphs of `kept_bytes` at most, all in float32.
     pub fn memory(&self, kept_bytes: u64) -> StepMemory {
         self.memory_in(&FLOAT32, kept_bytes)
@@ -156,7 +195,7 @@ impl StepSize {
         let last_again = if graphs == 0 { graph - stream } else { 0 };
         StepMemory {
             weights: self.layers * self.block_weights(formats.base) + self.outer_weights(formats.base),
-            adapters: 4 * self.adapters(),
+            adapters: (4 + u64::from(self.accumulation > 1)) * self.adapters(),
             kept,
             working: last_again + self.block_working(formats),
             batch: self.conditions(formats),
@@ -249,6 +288,7 @@ mod tests {
             tokens: 6_912,
             context: 1_024,
             rank: 32,
+            accumulation: 1,
         }
     }
 

@@ -152,12 +152,37 @@ impl Snapshots {
         if let Some(tensor) = state.not_finite() {
             return Err(SnapshotError::NotFinite { step: state.step, tensor });
         }
-        let path = self.path(state.step);
+        self.write(&self.path(state.step), state, fingerprint)?;
+        self.remove_old(state.step)
+    }
+
+    /// Writes a snapshot under another name and removes it again; gives its bytes. Snapshots stay as they were.
+    ///
+    /// # Errors
+    /// If the file cannot be written or removed.
+    pub fn rehearse(&self, state: &TrainState, fingerprint: &Fingerprint) -> Result<u64, SnapshotError> {
+        // Named as a write that is not done, so that one that is killed here is cleared away.
+        let path = self.folder.join("rehearsal.part");
+        self.write(&path, state, fingerprint)?;
+        let length = fs::metadata(&path).map(|file| file.len());
+        let length = length.map_err(SnapshotError::io(&path))?;
+        self.disk.remove(&path).map_err(SnapshotError::io(&path))?;
+        Ok(length)
+    }
+
+    /// How many snapshots there are, damaged ones too.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn count(&self) -> Result<usize, SnapshotError> {
+        self.steps().map(|steps| steps.len())
+    }
+
+    fn write(&self, path: &Path, state: &TrainState, fingerprint: &Fingerprint) -> Result<(), SnapshotError> {
         let entries: Vec<Entry<'_>> = state.tensors().into_iter().map(entry).collect();
         let written = metadata(state, fingerprint)
-            .and_then(|metadata| sealed::write(self.disk.as_ref(), &path, &metadata, &entries));
-        written.map_err(SnapshotError::io(&path))?;
-        self.remove_old(state.step)
+            .and_then(|metadata| sealed::write(self.disk.as_ref(), path, &metadata, &entries));
+        written.map_err(SnapshotError::io(path))
     }
 
     /// The newest snapshot that is whole. Damaged ones are put aside under another name.

@@ -6,33 +6,96 @@ use ltx_model::{
     Block, BlockLora, Conditions, LoraPair, Positions, Rope, TokenTimesteps, Transformer, TransformerInput,
     TransformerLora, to_host, vector_jacobian,
 };
-use tensor_batch::LatentExample;
+use tensor_batch::{Blame, Fault, LatentExample};
 
 use crate::{
     maths::{self, SigmaSampler},
-    memory::StepSize,
+    memory::{Formats, StepSize},
     random::Draws,
 };
 
-/// Clean latents with their noise: all that a step takes besides the model.
+/// Clean latents with their noise: all that a step takes besides the model. Its parts agree, and every sample has
+/// something to generate: the loss of one without would be 0 whatever the model says, and teach nothing.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Clean latent tokens, `[B, T, 128]`.
-    pub clean: Tensor<3>,
-    /// Noise, `[B, T, 128]`.
-    pub noise: Tensor<3>,
-    /// Which tokens are kept, `[B T]`, row after row.
-    pub kept: Vec<bool>,
-    /// The noise level of every sample.
-    pub sigma: Vec<f32>,
-    /// Text context, `[B, S, C]`.
-    pub context: Tensor<3>,
-    /// Rotary table of the tokens' positions.
-    pub rope: Rope,
+    clean: Tensor<3>,
+    noise: Tensor<3>,
+    kept: Vec<bool>,
+    sigma: Vec<f32>,
+    context: Tensor<3>,
+    rope: Rope,
+}
+
+/// Why parts make no batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadBatch {
+    /// A part does not go with the clean latents.
+    #[error("`{part}` is {found:?}, and the clean latents want {wanted:?}")]
+    Shape {
+        /// The part.
+        part: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that goes with the clean latents.
+        wanted: Vec<usize>,
+    },
+    /// A sample has no token to generate.
+    #[error("sample {sample} has no token to generate")]
+    NothingGenerated {
+        /// The sample, from 0.
+        sample: usize,
+    },
+}
+
+impl Blame for BadBatch {
+    fn fault(&self) -> Fault {
+        Fault::Service
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Shape { .. } => "batch-shape",
+            Self::NothingGenerated { .. } => "nothing-to-generate",
+        }
+    }
 }
 
 impl Batch {
-    /// One example, noised as `draws` say.
+    /// A batch of B samples of T tokens: clean latents `[B, T, 128]`, noise `[B, T, 128]`, which tokens are kept
+    /// `[B T]`, row after row, the noise level of every sample `[B]`, the text context `[B, S, C]`, and the rotary
+    /// table of the tokens' positions.
+    ///
+    /// # Errors
+    /// If a part does not go with the clean latents, or a sample keeps all of its tokens.
+    pub fn new(
+        clean: Tensor<3>,
+        noise: Tensor<3>,
+        kept: Vec<bool>,
+        sigma: Vec<f32>,
+        context: Tensor<3>,
+        rope: Rope,
+    ) -> Result<Self, BadBatch> {
+        let [samples, tokens, channels] = clean.dims();
+        let parts: [(_, &[usize], &[usize]); 4] = [
+            ("noise", &noise.dims(), &[samples, tokens, channels]),
+            ("kept", &[kept.len()], &[samples * tokens]),
+            ("sigma", &[sigma.len()], &[samples]),
+            ("context", &context.dims()[..1], &[samples]),
+        ];
+        for (part, found, wanted) in parts {
+            if found != wanted {
+                return Err(BadBatch::Shape { part, found: found.into(), wanted: wanted.into() });
+            }
+        }
+        let all_kept = |sample: &usize| kept[sample * tokens..][..tokens].iter().all(|kept| *kept);
+        if let Some(sample) = (0..samples).find(all_kept) {
+            return Err(BadBatch::NothingGenerated { sample });
+        }
+        Ok(Self { clean, noise, kept, sigma, context, rope })
+    }
+
+    /// One example, noised as `draws` say. It has something to generate, because its mask has.
     pub fn of(
         example: &LatentExample,
         model: &Transformer,
@@ -53,6 +116,31 @@ impl Batch {
             context: upload(context.iter().copied().collect(), [1, context.nrows(), context.ncols()], device),
             rope: Rope::new(&Positions::of(grid, example.rate()), model.config(), device),
         }
+    }
+
+    /// Clean latent tokens, `[B, T, 128]`.
+    pub fn clean(&self) -> &Tensor<3> {
+        &self.clean
+    }
+
+    /// Noise, `[B, T, 128]`.
+    pub fn noise(&self) -> &Tensor<3> {
+        &self.noise
+    }
+
+    /// Which tokens are kept, `[B T]`, row after row.
+    pub fn kept(&self) -> &[bool] {
+        &self.kept
+    }
+
+    /// The noise level of every sample.
+    pub fn sigma(&self) -> &[f32] {
+        &self.sigma
+    }
+
+    /// Text context, `[B, S, C]`.
+    pub fn context(&self) -> &Tensor<3> {
+        &self.context
     }
 
     /// The batch as the model sees it.
@@ -110,13 +198,15 @@ pub fn predict(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> (T
     (prediction, loss)
 }
 
-/// Bytes of the forward pass that [`gradients`] keeps rather than computing them twice: a small model trains as fast as
-/// it can, and a large one in little memory.
+/// Bytes of the forward pass that [`gradients`] keeps on the CPU rather than computing them twice: a small model trains
+/// as fast as it can, and a large one in little memory.
 pub const KEPT_BYTES: u64 = 1 << 30;
 
-/// Loss and gradients of one batch, keeping [`KEPT_BYTES`] of the forward pass.
+/// Loss and gradients of one batch, keeping of the forward pass [`KEPT_BYTES`] on the CPU, and on a GPU what it has room
+/// for.
 pub fn gradients(model: &Transformer, lora: &TransformerLora, batch: &Batch) -> StepGradients {
-    gradients_within(model, lora, batch, KEPT_BYTES)
+    let kept_bytes = StepSize::of(model.config(), lora, batch).kept_bytes_of(model);
+    gradients_within(model, lora, batch, kept_bytes)
 }
 
 /// Loss and gradients of one batch, keeping the graphs of as many blocks as fit into `kept_bytes`.
@@ -126,7 +216,7 @@ pub fn gradients_within(
     batch: &Batch,
     kept_bytes: u64,
 ) -> StepGradients {
-    let kept = StepSize::of(model.config(), lora, batch).kept_blocks(kept_bytes);
+    let kept = StepSize::of(model.config(), lora, batch).kept_blocks_in(&Formats::of(model), kept_bytes);
     gradients_keeping(model, lora, batch, kept)
 }
 
@@ -140,6 +230,8 @@ pub fn gradients_keeping(
     batch: &Batch,
     kept: usize,
 ) -> StepGradients {
+    // A block whose weights only visit the device must not hold them there.
+    let kept = kept.min(model.config().num_layers - model.hosted());
     let noised = batch.noised();
     let conditions = model.conditions(&input(batch, &noised));
     let (x, mut passes) = forward(model, lora, &conditions, noised.latents.clone(), kept);
@@ -238,4 +330,37 @@ fn block_gradients(lora: &BlockLora, graph: &burn::tensor::Gradients) -> Vec<[Te
 /// The gradient of a leaf; zero if the loss does not depend on it.
 fn gradient<const D: usize>(leaf: &Tensor<D>, graph: &burn::tensor::Gradients) -> Tensor<D> {
     leaf.grad(graph).unwrap_or_else(|| leaf.clone().inner().zeros_like())
+}
+
+#[cfg(test)]
+mod tests {
+    use ltx_model::TransformerConfig;
+    use tensor_batch::{FrameRate, LatentGrid};
+
+    use super::*;
+
+    /// Two samples of four tokens, which keep these.
+    fn batch(kept: [bool; 8], sigma: Vec<f32>) -> Result<Batch, BadBatch> {
+        let device = Device::flex();
+        let tokens = || Tensor::zeros([2, 4, 128], &device);
+        let grid = LatentGrid { frames: 1, height: 2, width: 2 };
+        let rope =
+            Rope::new(&Positions::of(grid, FrameRate::DEFAULT), &TransformerConfig::ltx_2_3(), &device);
+        Batch::new(tokens(), tokens(), kept.into(), sigma, Tensor::zeros([2, 1, 8], &device), rope)
+    }
+
+    #[test]
+    fn a_sample_without_generated_tokens_makes_no_batch() {
+        let mut kept = [true, false, true, true, true, true, false, true];
+        assert!(batch(kept, vec![0.5; 2]).is_ok());
+        kept[6] = true;
+        assert_eq!(batch(kept, vec![0.5; 2]).err(), Some(BadBatch::NothingGenerated { sample: 1 }));
+    }
+
+    #[test]
+    fn parts_that_do_not_go_together_make_no_batch() {
+        let error = batch([false; 8], vec![0.5]).unwrap_err();
+        assert_eq!(error.to_string(), "`sigma` is [1], and the clean latents want [2]");
+        assert_eq!((error.fault(), error.kind()), (Fault::Service, "batch-shape"));
+    }
 }

@@ -1,5 +1,9 @@
 //! The loop.
 
+mod rehearsal;
+#[cfg(test)]
+mod tests;
+
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -16,6 +20,8 @@ use crate::{
     random::{Draws, Purpose, example_of},
     step::{self, Batch},
 };
+
+pub use rehearsal::{Largest, Rehearsal};
 
 /// How many fixed draws a fixed loss averages.
 const FIXED_DRAWS: usize = 16;
@@ -255,12 +261,12 @@ impl<'a, S: LatentSource> Trainer<'a, S> {
             let example = self.training[example_of(plan.seed, index, self.training.len())];
             let (stem, batch) = self.batch(example, Purpose::Step, index)?;
             let result = step::gradients(self.model, &self.state.lora, &batch);
-            let (loss, sigma) = (f64::from(result.loss[0]), batch.sigma[0]);
+            let (loss, sigma) = (f64::from(result.loss[0]), batch.sigma()[0]);
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, what: "loss", example: stem, sigma });
             }
             losses.add(sigma, loss);
-            tokens += batch.kept.len();
+            tokens += batch.kept().len();
             let gradients = optimizer::side_by_side(&result.gradients);
             sum = Some(optimizer::accumulate(sum, gradients, plan.accumulation));
             last = Some((loss, (stem, sigma)));
@@ -307,7 +313,7 @@ impl<'a, S: LatentSource> Trainer<'a, S> {
         for (draw, index) in examples.iter().cycle().take(FIXED_DRAWS).enumerate() {
             let (example, batch) = self.batch(*index, Purpose::Fixed, draw as u64)?;
             let (_, loss) = step::predict(self.model, &self.state.lora, &batch);
-            let (loss, sigma) = (f64::from(to_host(loss).0[0]), batch.sigma[0]);
+            let (loss, sigma) = (f64::from(to_host(loss).0[0]), batch.sigma()[0]);
             if !loss.is_finite() {
                 let step = self.state.step;
                 return Err(TrainError::NotFinite { step, what: "fixed loss", example, sigma });

@@ -58,10 +58,13 @@ impl fmt::Display for WeightFaults {
     }
 }
 
-/// Why a model could not be loaded.
+/// Why a model could not be loaded, or not where it should be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
+    /// The device cannot be used.
+    #[error("the device cannot be used: {0}")]
+    Device(String),
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Io {
@@ -117,6 +120,7 @@ impl Blame for ModelError {
 
     fn kind(&self) -> &'static str {
         match self {
+            Self::Device(_) => "device",
             Self::Io { .. } => "model-unreadable",
             Self::Malformed { .. } | Self::NoSection { .. } => "model-malformed",
             Self::Unsupported { .. } => "model-unsupported",

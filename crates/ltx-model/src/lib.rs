@@ -40,7 +40,7 @@ pub use checkpoint::{Checkpoint, Wanted};
 pub use config::TransformerConfig;
 pub use error::{ModelError, Setting, WeightFaults};
 pub use fused::vector_jacobian;
-pub use host::to_host;
+pub use host::{check_device, device_memory, to_host};
 pub use lora::{AttentionLora, BlockLora, LORA_TARGETS, LoraPair, TransformerLora};
 pub use precision::{BasePrecision, UnknownPrecision};
 pub use rope::{Positions, Rope, rope_frequencies};

@@ -51,6 +51,7 @@ pub struct TransformerInput<'a> {
 pub struct Transformer {
     config: TransformerConfig,
     device: Device,
+    precision: BasePrecision,
     /// The number format of the residual stream and of all that is computed along it.
     activations: DType,
     patchify_proj: Linear,
@@ -112,6 +113,7 @@ impl Transformer {
         Self {
             config: config.clone(),
             device: weights.device().clone(),
+            precision: weights.precision(),
             activations: weights.activations(),
             patchify_proj: Linear::read(&weights.at("patchify_proj"), config.in_channels, width),
             adaln_single: AdaLayerNormSingle::read(&weights.at("adaln_single"), width, 9),
@@ -131,6 +133,11 @@ impl Transformer {
     /// The numbers of this model.
     pub fn config(&self) -> &TransformerConfig {
         &self.config
+    }
+
+    /// How its frozen weights are kept.
+    pub fn precision(&self) -> BasePrecision {
+        self.precision
     }
 
     /// Where this model is.
@@ -206,7 +213,8 @@ impl Transformer {
 
     /// The residual stream after the last block `[B, T, D]` to the velocity `[B, T, 128]`, in float32.
     pub fn project(&self, x: Tensor<3>, conditions: &Conditions<'_>) -> Tensor<3> {
-        let row = |k| conditions.modulation.embedded(&self.scale_shift_table, k).gathered(&x).cast(DType::F32);
+        let row =
+            |k| conditions.modulation.embedded(&self.scale_shift_table, k).gathered(&x).cast(DType::F32);
         let (shift, scale) = (row(0), row(1));
         let y = layer_norm(x.cast(DType::F32), self.config.norm_eps) * (scale + 1.0) + shift;
         self.proj_out.forward(y.cast(self.activations)).cast(DType::F32)

@@ -121,6 +121,11 @@ impl<'a> Weights<'a> {
         self.device
     }
 
+    /// How the weights are kept.
+    pub(crate) fn precision(&self) -> BasePrecision {
+        self.precision.unwrap_or(BasePrecision::Float32)
+    }
+
     /// The format of what is computed with these weights.
     pub(crate) fn activations(&self) -> DType {
         self.precision.map_or(DType::F32, |precision| precision.activations(self.used_on))

@@ -118,13 +118,26 @@ impl ColumnSums {
     fn fit(&self, columns: &Axis, is_white: impl Fn(u64) -> bool, line: &mut [bool]) {
         line.fill(false);
         let mut done = 0;
-        for run in columns.runs() {
+        let mut runs = columns.runs();
+        while let Some(run) = runs.first() {
             let sums = &self.sums[run.pixels.start - self.first..];
-            if is_white(sums.iter().zip(columns.overlaps(run)).map(|(sum, overlap)| sum * overlap).sum()) {
-                let end = line.len().min(run.reach.end as usize);
+            let area = sums.iter().zip(columns.overlaps(run)).map(|(sum, overlap)| sum * overlap).sum();
+            let (alike, others) = runs.split_at(self.alike(runs));
+            if let (Some(last), true) = (alike.last(), is_white(area)) {
+                let end = line.len().min(last.reach.end as usize);
                 line[done.max(run.reach.start as usize).min(end)..end].fill(true);
                 done = end;
             }
+            runs = others;
         }
+    }
+
+    /// How many of these runs, from the first on, show nothing but columns of one sum, or else one run. Most of a mask
+    /// is flat.
+    fn alike(&self, runs: &[Run]) -> usize {
+        let Some(run) = runs.first() else { return 0 };
+        let sums = &self.sums[run.pixels.start - self.first..];
+        let end = run.pixels.start + sums.iter().take_while(|sum| **sum == sums[0]).count();
+        if end <= run.pixels.end { 1 } else { runs.partition_point(|run| run.pixels.end <= end) }
     }
 }

@@ -162,8 +162,19 @@ impl Groups {
 fn grey<'a>(channels: impl IntoIterator<Item = &'a u8, IntoIter: ExactSizeIterator>) -> f32 {
     let channels = channels.into_iter();
     let count = channels.len().max(1) as f32;
-    channels.map(|channel| f32::from(*channel) / 255.0).sum::<f32>() / count
+    channels.map(|channel| LEVELS[usize::from(*channel)]).sum::<f32>() / count
 }
+
+/// Every 8-bit value in 0..1.
+static LEVELS: [f32; 256] = {
+    let mut levels = [0.0; 256];
+    let mut value = 0;
+    while value < levels.len() {
+        levels[value] = value as f32 / 255.0;
+        value += 1;
+    }
+    levels
+};
 
 /// The mean of each cell, over as many of its pixels as the frame has.
 fn cell_means(frame: &Array2<f32>, height: usize, width: usize) -> Array2<f32> {

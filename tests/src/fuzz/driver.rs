@@ -23,6 +23,8 @@ use super::{
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the good inputs may take.
 const START: Duration = Duration::from_secs(120);
+/// How long a worker may take to end after it closed its stdout.
+const DEATH: Duration = Duration::from_secs(10);
 /// How many findings of one target are told, and their inputs kept.
 const TOLD: usize = 50;
 
@@ -127,7 +129,7 @@ impl Watch<'_> {
 
     /// Waits for the end of a case, whatever it is.
     fn one_case(&mut self, case: u64, baseline: u64, worker: &mut Worker) -> Result<Next, FuzzError> {
-        let bloated = 2 * (baseline + self.plan.memory_mb * 1000);
+        let bloated = 2 * (baseline + memory::kib(self.plan.memory_mb));
         let news = worker.wait(self.plan.hang, Some(bloated));
         self.row.cases += 1;
         if self.plan.keep_all {
@@ -197,10 +199,10 @@ impl Watch<'_> {
     /// Notes memory over the baseline, in KiB.
     fn memory(&mut self, case: u64, over: u64) -> Result<Next, FuzzError> {
         self.row.note_memory(case, over);
-        if over <= self.plan.memory_mb * 1000 {
+        if over <= memory::kib(self.plan.memory_mb) {
             return Ok(Next::Case);
         }
-        self.found(case, Fault::Memory, format!("{} MB over the baseline", over / 1000))
+        self.found(case, Fault::Memory, format!("{:.0} MB over the baseline", memory::mb(over)))
     }
 
     /// Notes a finding; tells it and keeps its input, unless there were many.
@@ -249,7 +251,16 @@ impl Worker {
         News::Late
     }
 
+    /// How it ended. One that said its last word and does not end is made to.
     fn status(&mut self) -> Option<ExitStatus> {
+        let start = Instant::now();
+        while start.elapsed() < DEATH {
+            match self.child.try_wait() {
+                Ok(None) => thread::sleep(LOOK),
+                ended => return ended.ok().flatten(),
+            }
+        }
+        self.kill();
         self.child.wait().ok()
     }
 

@@ -12,6 +12,16 @@ pub(crate) fn resident(process: u32) -> u64 {
     field(&process.to_string(), "VmRSS:")
 }
 
+/// So many MB in KiB.
+pub(crate) fn kib(mb: u64) -> u64 {
+    mb.saturating_mul(1_000_000) / 1024
+}
+
+/// So many KiB in MB.
+pub(crate) fn mb(kib: u64) -> f64 {
+    kib as f64 * 1024.0 / 1e6
+}
+
 fn field(process: &str, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let value = status.lines().find_map(|line| line.strip_prefix(name));

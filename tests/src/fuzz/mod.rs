@@ -21,7 +21,6 @@ mod judge;
 mod memory;
 mod mp4;
 mod png;
-mod random;
 mod report;
 mod request;
 mod riff;
@@ -34,6 +33,8 @@ mod worker;
 mod zip_file;
 
 use std::io;
+
+use crate::random;
 
 pub use driver::{Plan, run};
 pub use report::{Fault, Finding, Row, table};

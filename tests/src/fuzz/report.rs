@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde_json::{Value, json};
 
+use super::memory;
+
 /// What was wrong with a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -142,7 +144,7 @@ impl Row {
     }
 
     fn peak_mb(&self) -> f64 {
-        self.peak_kib as f64 * 1024.0 / 1e6
+        memory::mb(self.peak_kib)
     }
 
     /// The row for programs.

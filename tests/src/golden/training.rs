@@ -78,14 +78,14 @@ fn batch(
 ) -> Result<Batch, Box<dyn Error>> {
     let fps = case.tensor_f32("fps")?.0.first().copied().ok_or("no fps")?;
     let positions = Positions::of(grid(case.params())?, FrameRate::new(f64::from(fps))?);
-    Ok(Batch {
-        clean: tokens(tensor(case, "latents")?),
+    Ok(Batch::new(
+        tokens(tensor(case, "latents")?),
         noise,
-        kept: case.tensor_f32("mask")?.0.into_iter().map(is_kept).collect(),
+        case.tensor_f32("mask")?.0.into_iter().map(is_kept).collect(),
         sigma,
-        context: tensor(case, "context")?,
-        rope: Rope::new(&positions, model.config(), model.device()),
-    })
+        tensor(case, "context")?,
+        Rope::new(&positions, model.config(), model.device()),
+    )?)
 }
 
 pub(super) fn lora_step(case: &Case) -> KindResult {
@@ -101,9 +101,9 @@ pub(super) fn lora_step_of(case: &Case, model: &Transformer) -> KindResult {
     let noised = batch.noised();
     let (prediction, _) = step::predict(model, &lora, &batch);
     let result = step::gradients(model, &lora, &batch);
-    let (count, samples) = (batch.kept.len(), batch.sigma.len());
+    let (count, samples) = (batch.kept().len(), batch.sigma().len());
     let shape = [samples, count / samples];
-    let timesteps = lora_train::maths::token_timesteps(&batch.sigma, &batch.kept);
+    let timesteps = lora_train::maths::token_timesteps(batch.sigma(), batch.kept());
     let loss = result.loss.iter().map(|l| f64::from(*l)).sum::<f64>() / samples as f64;
     let mut all = vec![
         produced("noisy_latents", noised.latents.clone()),

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::command::{Failure, cargo, root, run};
-use crate::{bench, steps};
+use crate::{bench, python, steps};
 use travel::Luggage;
 
 const HELP: &str = "\
@@ -96,7 +96,7 @@ fn cuda_target() -> PathBuf {
 fn pack(options: &Options) -> Result<PathBuf, Failure> {
     let python = match &options.python {
         Some(python) => python.clone(),
-        None => bench::any_python()?.into(),
+        None => python::any_python()?.into(),
     };
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
@@ -133,7 +133,7 @@ fn build(for_cpu: bool) -> Result<PathBuf, Failure> {
 fn rehearse(options: &Options, folder: &Path) -> Result<(), Failure> {
     let python = match &options.python {
         Some(python) => python.clone(),
-        None => bench::python()?,
+        None => bench::python()?.interpreter(),
     };
     let results = folder.join("results");
     stages::run_all_tiny(folder, &python, &results)?;

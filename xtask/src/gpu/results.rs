@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::bench::cannot;
 use crate::command::Failure;
+use crate::python::cannot;
 
 /// Every line of a run, in the order of files and lines.
 #[derive(Debug, Default)]

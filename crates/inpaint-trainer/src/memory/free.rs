@@ -44,9 +44,9 @@ impl Memory {
 }
 
 impl Default for Memory {
-    /// What the system says of the host, a container's limit included; nothing is known of a device.
+    /// What the system says of the host, a container's limit included, and the driver of a GPU.
     fn default() -> Self {
-        Self { host: available, device: |_| None }
+        Self { host: available, device: ltx_model::device_memory }
     }
 }
 

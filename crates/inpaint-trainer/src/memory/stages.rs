@@ -172,6 +172,7 @@ fn step_size(job: &Job, bucket: Bucket) -> StepSize {
         tokens: bucket.latent_grid().tokens() as u64,
         context: CONTEXT_TOKENS as u64,
         rank: job.rank.get() as u64,
+        accumulation: 1,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod evaluation;
 mod hosted;
+mod rehearsal;
 mod resume;
 mod source;
 mod training;

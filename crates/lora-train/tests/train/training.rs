@@ -54,6 +54,15 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_example() {
 }
 
 #[test]
+fn adapters_that_learned_nothing_are_no_result() {
+    let idle = TrainPlan { steps: 2, learning_rate: 0.0, ..plan(1) };
+    let error = run(&source(1), &idle).0.unwrap_err();
+    let TrainError::Unsound { modules } = &error else { panic!("{error}") };
+    assert_eq!((modules.len(), error.kind(), error.fault()), (32, "unsound-lora", Fault::Service));
+    assert!(error.to_string().contains("transformer_blocks.3.attn2.to_out.0 is zero"), "{error}");
+}
+
+#[test]
 fn an_example_that_cannot_be_read_ends_the_run_with_its_own_fault() {
     let broken = Source { broken: Some(1), ..source(2) };
     let error = run(&broken, &plan(1)).0.unwrap_err();

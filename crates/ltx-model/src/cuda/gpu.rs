@@ -25,6 +25,8 @@ const ATTENTION: &str = concat!(include_str!("kernels/hopper.cuh"), include_str!
 #[derive(Debug)]
 pub(crate) struct Gpu {
     context: CUcontext,
+    /// Bytes that nobody used when this process came.
+    free_at_first: u64,
     stream: CUstream,
     /// What the backend had enqueued when we began.
     before: CUevent,
@@ -56,6 +58,8 @@ pub struct GpuDescription {
 pub struct GpuMemory {
     /// What nobody uses.
     pub free: u64,
+    /// What nobody used when this process first asked.
+    pub free_at_first: u64,
     /// All of it.
     pub total: u64,
 }
@@ -78,9 +82,10 @@ pub fn describe(index: usize) -> Result<GpuDescription, CudaError> {
 /// As [`describe`].
 pub fn memory(index: usize) -> Result<GpuMemory, CudaError> {
     let gpu = Gpu::of(index)?;
-    lock(&gpu).enter()?;
+    let gpu = lock(&gpu);
+    gpu.enter()?;
     let (free, total) = result::mem_get_info().map_err(CudaError::driver("cuMemGetInfo"))?;
-    Ok(GpuMemory { free: free as u64, total: total as u64 })
+    Ok(GpuMemory { free: free as u64, free_at_first: gpu.free_at_first, total: total as u64 })
 }
 
 /// The devices in use.
@@ -166,6 +171,7 @@ impl Gpu {
             result::ctx::set_current(context).map_err(CudaError::driver("cuCtxSetCurrent"))?;
             context
         };
+        let (free, _) = result::mem_get_info().map_err(CudaError::driver("cuMemGetInfo"))?;
         let event = || {
             result::event::create(CUevent_flags::CU_EVENT_DISABLE_TIMING)
                 .map_err(CudaError::driver("cuEventCreate"))
@@ -175,6 +181,7 @@ impl Gpu {
         let attention = (major, minor) == (9, 0);
         Ok(Self {
             context,
+            free_at_first: free as u64,
             stream: result::stream::create(result::stream::StreamKind::NonBlocking)
                 .map_err(CudaError::driver("cuStreamCreate"))?,
             before: event()?,

@@ -8,7 +8,8 @@ use cudarc::{
         sys::{
             cublasComputeType_t, cublasLtEpilogue_t, cublasLtHandle_t, cublasLtMatmulAlgo_t,
             cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t as Of,
-            cublasLtMatmulPreferenceAttributes_t as Prefer, cublasLtMatrixLayoutAttribute_t as Layout, cublasLtMatrixLayout_t, cudaDataType,
+            cublasLtMatmulPreferenceAttributes_t as Prefer, cublasLtMatrixLayout_t,
+            cublasLtMatrixLayoutAttribute_t as Layout, cudaDataType,
         },
     },
     driver::{self, sys::CUstream},
@@ -81,7 +82,13 @@ pub(crate) struct Multiply {
 
 impl Multiply {
     /// `a b`, one product.
-    pub(crate) fn new([rows, inner, columns]: [usize; 3], a: Operand, b: Operand, out: u64, out_format: Format) -> Self {
+    pub(crate) fn new(
+        [rows, inner, columns]: [usize; 3],
+        a: Operand,
+        b: Operand,
+        out: u64,
+        out_format: Format,
+    ) -> Self {
         Self { batch: 1, rows, inner, columns, a, b, out, out_format, scale: 1.0, add: false, bias: 0 }
     }
 }
@@ -216,8 +223,18 @@ unsafe fn choose(handle: cublasLtHandle_t, product: &Product) -> Result<Chosen, 
             let (batch, step) = (product.batch as i32, (height * width) as i64);
             let count = Layout::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT;
             let offset = Layout::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET;
-            result::set_matrix_layout_attribute(layout, count, std::ptr::from_ref(&batch).cast(), size_of::<i32>())?;
-            result::set_matrix_layout_attribute(layout, offset, std::ptr::from_ref(&step).cast(), size_of::<i64>())?;
+            result::set_matrix_layout_attribute(
+                layout,
+                count,
+                std::ptr::from_ref(&batch).cast(),
+                size_of::<i32>(),
+            )?;
+            result::set_matrix_layout_attribute(
+                layout,
+                offset,
+                std::ptr::from_ref(&step).cast(),
+                size_of::<i64>(),
+            )?;
         }
         Ok::<_, CublasError>(layout)
     };

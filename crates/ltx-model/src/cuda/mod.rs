@@ -18,4 +18,4 @@ mod tensor;
 
 pub use error::CudaError;
 pub use gpu::{GpuDescription, GpuMemory, describe, memory};
-pub(crate) use tensor::{has_kernels, on_gpu};
+pub(crate) use tensor::{has_kernels, index_of, on_gpu};

@@ -21,7 +21,15 @@ const EIGHT: usize = 8;
 
 /// Whether tensors of `device`, with or without gradients, are on an NVIDIA GPU.
 pub(crate) fn on_gpu(device: &Device) -> bool {
-    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Cube(CubeDevice::Cuda(_)))
+    index_of(device).is_some()
+}
+
+/// The number of an NVIDIA GPU.
+pub(crate) fn index_of(device: &Device) -> Option<usize> {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(CubeDevice::Cuda(device)) => Some(device.index),
+        _ => None,
+    }
 }
 
 /// Whether the kernels take `x`: bf16 or float32, and rows of whole eights, halves of heads included.

@@ -5,5 +5,6 @@
 //! - `real`: loading a checkpoint of the published widths, and a step of two of its blocks in every precision.
 
 pub mod case;
+pub mod examples;
 pub mod process;
 pub mod published;

@@ -3,6 +3,7 @@
 //! ```text
 //! gpu device                     what the device is
 //! gpu check                      loss and gradients against those of the CPU
+//! gpu train                      a short training, twice: whether the loss falls, and whether the bits are the same
 //! gpu step [--size real|tiny] [--preset NAME]... [--layers N] [--rank N] [--steps N] [--kept N|auto]... [--precision NAME]
 //!                                training steps with weights of noise, by phase
 //! ```
@@ -10,15 +11,19 @@
 //! Every line is JSON. Without the feature `cuda` the device is the CPU, for a dry run at the tiny size.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::{collections::BTreeMap, env, io::Write, path::Path, time::Instant};
+use std::{collections::BTreeMap, env, io::Write, ops::ControlFlow, path::Path, time::Instant};
 
-use benches::case::{self, Case, Result};
+use benches::{
+    case::{self, Case, Result},
+    examples::Examples,
+};
 use burn::tensor::Device;
 use lora_train::{
-    TrainPlan,
+    TrainEvent, TrainPlan,
     memory::{Formats, StepSize},
     optimizer::{self, Optimizer},
     step::{self, StepGradients},
+    train,
 };
 use ltx_model::{BasePrecision, Checkpoint, Transformer, TransformerConfig, to_host};
 use serde_json::{Value, json};
@@ -74,6 +79,7 @@ fn main() -> Result<()> {
     match args.first().map(String::as_str) {
         Some("device") => device_line(),
         Some("check") => check(),
+        Some("train") => train_twice(),
         Some("step") => steps(&options),
         _ => Err("see the head of benches/src/bin/gpu.rs".into()),
     }
@@ -189,6 +195,38 @@ fn check_model(name: &str, path: &Path, grid: LatentGrid, context: usize) -> Res
         }
     }
     Ok(())
+}
+
+/// A training of a model whose heads have kernels.
+fn train_twice() -> Result<()> {
+    let config = small(TransformerConfig::ltx_2_3(), 2, 2, 128);
+    let examples =
+        Examples::noise(2, LatentGrid { frames: 2, height: 6, width: 6 }, [24, config.cross_attention_dim])?;
+    let path = env::temp_dir().join(format!("gpu-train-{}.safetensors", std::process::id()));
+    case::write_model(&path, &config)?;
+    let model = Transformer::load(&Checkpoint::open(&path)?, &device(), BasePrecision::default_on(&device()));
+    std::fs::remove_file(&path)?;
+    let model = model?;
+    let plan = TrainPlan { steps: 120, rank: Rank::R16, learning_rate: 2e-3, ..TrainPlan::default() };
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let (mut fixed, start) = (Vec::new(), Instant::now());
+        let trained = train(&examples, &model, &plan, &mut |event| {
+            if let TrainEvent::Evaluated(evaluation) = event {
+                fixed.push(evaluation.fixed);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let factors =
+            trained.lora().modules().flat_map(|(_, pair)| [pair.lora_a.clone(), pair.lora_b.clone()]);
+        let bits: Vec<u32> = factors.flat_map(|factor| to_host(factor).0).map(f32::to_bits).collect();
+        runs.push((fixed, bits, start.elapsed().as_secs_f64()));
+    }
+    let (fixed, bits, seconds) = &runs[0];
+    tell(&json!({
+        "what": "train", "side": "ours", "steps": plan.steps, "loss_on_fixed_draws": [fixed.first(), fixed.last()],
+        "same_bits_again": *bits == runs[1].1, "values": bits.len(), "seconds": seconds,
+    }))
 }
 
 /// Steps at the published width.

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bench::{cannot, scripts};
+use crate::bench::scripts;
 use crate::command::{Failure, root, run};
 use crate::probe;
+use crate::python::cannot;
 
 /// Pure Python that a machine with PyTorch may lack. What they need beside it comes with PyTorch and transformers.
 const PACKAGES: [&str; 3] = ["diffusers==0.42.0", "importlib_metadata==8.7.0", "peft==0.21.2"];

@@ -166,7 +166,7 @@ class Trainer:
         return {
             "seconds": statistics.median(totals),
             "all_seconds": totals,
-            "phases": {"forward": forward, "backward": backward, "optimizer": update},
+            "phases": {"forward": forward, "backward": backward, "update": update},
             "first_seconds": first,
             "peak_bytes": peak,
             "used_bytes": used,

@@ -14,6 +14,9 @@ const LARGE_FILES: [&str; 2] =
 /// What the tree without git would list by mistake: built things and results of runs.
 const NOT_SOURCE: [&str; 4] = ["target", "out", ".git", ".lab"];
 
+/// A dependency's crate that ours replaces by a smaller one: no member of the workspace, and in none of its layers.
+const REPLACED: [&str; 1] = ["crates/ltx-model/cubecl-llvm"];
+
 /// One file of the tree.
 pub(crate) struct File {
     /// Path from the root, with `/`.
@@ -98,9 +101,9 @@ fn white_space(file: &File) -> Option<String> {
     Some(format!("{}:{}: white space at the end of the line", file.path, line + 1))
 }
 
-/// The folder of a crate, if `file` is its manifest.
+/// The folder of a crate of the workspace, if `file` is its manifest.
 pub(crate) fn crate_folder(file: &File) -> Option<&str> {
-    file.path.strip_suffix("/Cargo.toml")
+    file.path.strip_suffix("/Cargo.toml").filter(|folder| !REPLACED.contains(folder))
 }
 
 fn crate_faults(manifest: &File, files: &[File]) -> Vec<String> {
@@ -183,6 +186,13 @@ mod tests {
     #[test]
     fn the_root_manifest_is_no_crate() {
         assert_eq!(faults(&[file("Cargo.toml", "[workspace]\n")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_replaced_crate_of_a_dependency_is_no_member() {
+        let manifest = |folder: &str| file(&format!("{folder}/Cargo.toml"), "[package]\n");
+        assert_eq!(faults(&[manifest(REPLACED[0])]), Vec::<String>::new());
+        assert_eq!(faults(&[manifest("crates/ltx-model/other")]).len(), 2);
     }
 
     #[test]

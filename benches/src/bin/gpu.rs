@@ -213,7 +213,7 @@ fn train_twice() -> Result<()> {
         let (mut fixed, start) = (Vec::new(), Instant::now());
         let trained = train(&examples, &model, &plan, &mut |event| {
             if let TrainEvent::Evaluated(evaluation) = event {
-                fixed.push(evaluation.fixed);
+                fixed.push(evaluation.fixed.mean);
             }
             ControlFlow::Continue(())
         })?;

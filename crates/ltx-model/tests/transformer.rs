@@ -98,3 +98,14 @@ fn a_shape_that_contradicts_the_configuration_is_named() {
         key.ends_with("patchify_proj.weight") && found == &[128, 128] && wanted == &[64, 128]
     }));
 }
+
+#[test]
+fn a_file_that_shrinks_after_it_was_opened_is_an_error() {
+    let (_dir, path) = patched("model_version", "model_version");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let error = Transformer::load(&checkpoint, &Device::flex(), BasePrecision::Bf16).unwrap_err();
+    let ModelError::Io { path: named, .. } = &error else { panic!("{error}") };
+    assert_eq!(named, &path);
+}

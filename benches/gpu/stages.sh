@@ -2,14 +2,14 @@
 # Measurements on a GPU, stage by stage: bash stages.sh [OPTION]... STAGE...
 #
 #   device   the card, the day, and what PyTorch can do on it at most: products of matrices, copies, attention
-#   check    our loss and gradients on the card against those of the CPU
+#   check    our loss and gradients on the card against those of the CPU, and a short training, twice
 #   step     a training step at five presets, ours and PyTorch's by turns; step:PRESET for one of them
 #   all      all of these
 #
 #   --out FOLDER   where each stage leaves STAGE.jsonl when it is done (results)
 #   --limit N      seconds that a stage may take (470)
 #   --layers N     blocks of the model in `step` (48)
-#   --kept N       of them, those whose graph our step keeps; the others run forward twice (0)
+#   --kept N       of them, those whose graph our step keeps; the others run forward twice (0, and as many as fit)
 #   --tiny         tiny sizes, on a machine without a GPU
 #
 # PYTHON names the Python that has PyTorch (python3). A stage whose program fails writes that, too, and the next goes on;
@@ -24,7 +24,7 @@ limit=470
 tiny=()
 size=()
 layers=()
-kept=()
+kept=(--kept 0 --kept auto)
 presets=(medium-1x1 low-1x1 medium-16x9 high-16x9 high-1x1)
 stages=()
 failed=0
@@ -92,7 +92,7 @@ run() {
   : >"$part"
   case $stage in
   device) device ;;
-  check) ours check ;;
+  check) ours check && ours train ;;
   step:*) step "${stage#step:}" ;;
   esac
   printf '{"what":"stage","stage":"%s","seconds":%d}\n' "$stage" $((SECONDS - start)) >>"$part"

@@ -95,6 +95,9 @@ impl Formats {
 /// What the allocator of a GPU holds between tensors when most of 80 GB is in use, bytes: 3.7 GB were measured.
 const BETWEEN_TENSORS: u64 = 4_500_000_000;
 
+/// Vectors of all adapters that an update makes beside them, their gradients and moments.
+const UPDATE_VECTORS: u64 = 6;
+
 /// Queries whose scores are in a GPU's memory together.
 pub const SCORED_QUERIES: u64 = 128;
 
@@ -166,7 +169,9 @@ impl StepSize {
     /// and what an allocator leaves between tensors.
     pub fn spare_for_graphs(&self, formats: &Formats, free: u64) -> u64 {
         let least = self.memory_in(formats, 0);
-        free.saturating_sub(least.total() - least.weights + BETWEEN_TENSORS)
+        // The update's vectors are too large for what the graphs gave back in pieces.
+        let update = UPDATE_VECTORS * self.adapters();
+        free.saturating_sub(least.total() - least.weights + update + BETWEEN_TENSORS)
     }
 
     /// Bytes of graphs that a step of `model` keeps: on a GPU, what it has room for.

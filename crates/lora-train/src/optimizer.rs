@@ -9,8 +9,8 @@ use ltx_model::{TransformerLora, to_host};
 
 use crate::maths::{self, AdamW, Moments};
 
-/// Values whose squares are summed in float32, before the sums are summed in float64.
-const SUMMED: usize = 1 << 21;
+/// Rows that the gradients are cut into, at most; each is summed in float32, and their sums in float64.
+const SUMMED_ROWS: usize = 4096;
 
 /// The optimiser: moments of `A` and `B` of every module, and how many updates were made.
 #[derive(Debug, Clone)]
@@ -94,14 +94,15 @@ pub fn accumulate(sum: Option<Tensor<2>>, more: Tensor<2>, count: usize) -> Tens
 }
 
 /// The L2 norm over all gradients.
+///
+/// Sums along an axis: the sum over all of a tensor is put together by atomic additions on a GPU, in another order each
+/// time.
 pub fn global_norm(gradients: &Tensor<2>) -> f64 {
     let count = gradients.dims()[1];
-    let parts = (0..count).step_by(SUMMED).map(|start| {
-        let part = gradients.clone().narrow(1, start, SUMMED.min(count - start));
-        part.square().sum()
-    });
-    // One read from the device, not one a part.
-    to_host(Tensor::cat(parts.collect(), 0)).0.into_iter().map(f64::from).sum::<f64>().sqrt()
+    // Ranks and widths are multiples of powers of two.
+    let rows = SUMMED_ROWS.min(1 << count.trailing_zeros().min(usize::BITS - 1)).min(count.max(1));
+    let squares = gradients.clone().reshape([rows, count / rows]).square();
+    to_host(squares.sum_dim(1)).0.into_iter().map(f64::from).sum::<f64>().sqrt()
 }
 
 /// Scales all gradients so that their global norm `norm` does not exceed `max_norm`.

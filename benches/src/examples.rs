@@ -41,7 +41,10 @@ impl Examples {
             let keep = Array3::from_shape_fn((frames, height, width), |(frame, ..)| 2 * frame < frames);
             let context =
                 Array2::from_shape_vec((context[0], context[1]), draws.normals(context[0] * context[1]))?;
-            let (stem, keep) = (Stem::new(format!("noise-{index}")), LatentMask::new(Mask::new(keep)).ok_or("no cell is generated")?);
+            let (stem, keep) = (
+                Stem::new(format!("noise-{index}")),
+                LatentMask::new(Mask::new(keep)).ok_or("no cell is generated")?,
+            );
             Ok(LatentExample::new(stem, latents, keep, context, FrameRate::DEFAULT)?)
         };
         Ok(Self((0..count).map(example).collect::<Result<_>>()?))

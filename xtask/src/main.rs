@@ -15,6 +15,7 @@ mod layers;
 mod probe;
 mod python;
 mod setup;
+mod shots;
 mod steps;
 mod tidy;
 mod tree;
@@ -39,6 +40,7 @@ cargo xtask CHORE
   crash [--kills N]      trainings killed at random moments must end with the bytes of an undisturbed one
   fuzz [--minutes N]     spoilt archives, images, videos and requests against a judge; `fuzz --help` lists more options
   interop                a LoRA of ours, read by peft and diffusers, must predict what we predict; needs python3
+  shots REPORT [DIR]     pictures of a report at two widths, light and dark, by a Chromium that is installed
   help                   this list";
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn chore(args: &[OsString]) -> Result<(), Failure> {
         "crash" => crash::crash(rest)?,
         "fuzz" => fuzz::fuzz(rest)?,
         "interop" => interop::interop()?,
+        "shots" => shots::shots(rest)?,
         other => return Err(Failure::usage(format!("there is no chore `{other}`\n\n{HELP}"))),
     }
     Ok(())

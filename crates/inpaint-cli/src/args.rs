@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Check a dataset as a training would, up to the encoders; costs nothing
     Check(CheckArgs),
+    /// Look into a LoRA file of any trainer: rank, modules, types, metadata, and whether it is sound
+    Inspect(InspectArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +87,16 @@ pub(crate) struct CheckArgs {
     /// Write a contact sheet: frames of every example with the mask laid over and the latent cells outlined
     #[arg(long, value_name = "FILE.png")]
     pub(crate) sheet: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The LoRA
+    #[arg(value_name = "FILE.safetensors")]
+    pub(crate) file: PathBuf,
+    /// Print one JSON object to stdout, and nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What a run may take and reach on its user's own machine.

@@ -7,9 +7,10 @@ use std::{
 };
 
 use inpaint_trainer::{Answer, RunError};
+use serde::Serialize;
 
 /// The exit code of a request at fault.
-const REJECTED: u8 = 2;
+pub(crate) const REJECTED: u8 = 2;
 /// The exit code after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
@@ -24,7 +25,7 @@ pub(crate) fn result(text: &str) {
 }
 
 /// The one JSON object, on stdout.
-pub(crate) fn json(answer: &Answer) {
+pub(crate) fn json(answer: &impl Serialize) {
     match serde_json::to_string(answer) {
         Ok(json) => result(&json),
         Err(error) => eprintln!("error: {error}"),
@@ -70,6 +71,7 @@ pub(crate) fn usage(message: &str, json: bool) -> ExitCode {
             &serde_json::json!({
                 "outcome": "reject", "examples": [], "dropped": [], "warnings": [], "billable_units": 0,
                 "estimated_units": null,
+                "lora_file": null, "config_file": null, "video": null, "debug_dataset": null,
                 "detail": [{
                     "loc": ["body"], "msg": message, "type": "value_error", "ctx": { "kind": "unreadable-request" },
                 }],
@@ -89,6 +91,7 @@ pub(crate) fn failure(message: &str, json: bool) -> ExitCode {
             &serde_json::json!({
                 "outcome": "error", "examples": [], "dropped": [], "warnings": [], "detail": [],
                 "error": message, "billable_units": 0, "estimated_units": null,
+                "lora_file": null, "config_file": null, "video": null, "debug_dataset": null,
             })
             .to_string(),
         );

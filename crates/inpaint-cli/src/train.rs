@@ -155,6 +155,8 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
     let named = [
         (Some(&files.lora_file), "the LoRA, for ComfyUI, diffusers and PEFT"),
         (Some(&files.config_file), "what it was trained with"),
+        (Some(&files.report_file), "the run on one page: open it in a browser"),
+        (files.video.as_ref(), "the previews, side by side"),
         (Some(&files.metrics_file), "loss, sigma and rate of every step"),
         (files.debug_dataset.as_ref(), "the fitted clips and masks"),
     ];

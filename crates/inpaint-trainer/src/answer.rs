@@ -44,9 +44,39 @@ pub struct OutFiles {
     pub config_file: OutFile,
     /// Loss, sigma and rate of every step.
     pub metrics_file: OutFile,
+    /// The run on one page, for people.
+    pub report_file: OutFile,
+    /// The previews side by side, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video: Option<OutFile>,
     /// The preprocessed data, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_dataset: Option<OutFile>,
+}
+
+/// The files that hosted services give, under the names that they give them. None where there is no such file, for
+/// instance because nothing was trained.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Results {
+    /// The adapters.
+    pub lora_file: Option<OutFile>,
+    /// What they were trained with.
+    pub config_file: Option<OutFile>,
+    /// The previews side by side.
+    pub video: Option<OutFile>,
+    /// The preprocessed data.
+    pub debug_dataset: Option<OutFile>,
+}
+
+impl From<&OutFiles> for Results {
+    fn from(files: &OutFiles) -> Self {
+        Self {
+            lora_file: Some(files.lora_file.clone()),
+            config_file: Some(files.config_file.clone()),
+            video: files.video.clone(),
+            debug_dataset: files.debug_dataset.clone(),
+        }
+    }
 }
 
 /// The one JSON object that a call prints.
@@ -72,9 +102,12 @@ pub struct Answer {
     pub billable_units: u32,
     /// What a finished training of this request costs; none if the request could not be read.
     pub estimated_units: Option<u32>,
-    /// What a finished training made.
+    /// What a finished training made: all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<OutFiles>,
+    /// The same in the form of hosted services, null where there is nothing.
+    #[serde(flatten)]
+    pub results: Results,
 }
 
 impl Answer {
@@ -91,6 +124,7 @@ impl Answer {
             billable_units: CompletedSteps::NONE.units().get(),
             estimated_units: None,
             files: None,
+            results: Results::default(),
         }
     }
 
@@ -108,6 +142,7 @@ impl Answer {
         let answer = match result {
             Ok(outcome) => Self {
                 billable_units: outcome.completed.units().get(),
+                results: Results::from(&outcome.files),
                 files: Some(outcome.files.clone()),
                 ..Self::new("accept", outcome.report.clone())
             },
@@ -169,7 +204,9 @@ mod tests {
         let files = OutFiles {
             lora_file: file.clone(),
             config_file: file.clone(),
-            metrics_file: file,
+            metrics_file: file.clone(),
+            report_file: file,
+            video: None,
             debug_dataset,
         };
         Outcome { report: report(), completed: CompletedSteps::finished(200), files, set_aside: None }
@@ -185,18 +222,23 @@ mod tests {
             json!({
                 "outcome": "accept", "examples": [], "dropped": [warning], "warnings": [warning], "detail": [],
                 "passes": 50.0, "billable_units": 200, "estimated_units": 200,
-                "files": {"lora_file": file, "config_file": file, "metrics_file": file},
+                "files": {"lora_file": file, "config_file": file, "metrics_file": file, "report_file": file},
+                "lora_file": file, "config_file": file, "video": null, "debug_dataset": null,
             })
         );
         let Outcome { files: OutFiles { lora_file, .. }, .. } = finished(None);
-        assert_eq!(of_run(Ok(finished(Some(lora_file))))["files"]["debug_dataset"]["file_size"], 7);
+        let answer = of_run(Ok(finished(Some(lora_file))));
+        assert_eq!([&answer["files"]["debug_dataset"], &answer["debug_dataset"]], [&file, &file]);
     }
 
     #[test]
     fn a_check_costs_nothing() {
         let answer = Answer::of_check(Ok(&report()), billing::estimate(200));
         assert_eq!((answer.outcome, answer.billable_units, answer.estimated_units), ("accept", 0, Some(200)));
-        assert_eq!((answer.dropped, answer.files), (report().dropped, None));
+        assert_eq!(
+            (answer.dropped, answer.files, answer.results),
+            (report().dropped, None, Results::default())
+        );
     }
 
     #[test]

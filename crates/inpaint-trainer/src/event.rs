@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use lora_train::{Largest, Rehearsal, TrainEvent};
@@ -23,7 +24,7 @@ pub enum Stage {
     Survey,
     /// Validation samples are fetched and checked; units are samples.
     Validation,
-    /// A contact sheet is drawn; units are examples.
+    /// Examples are drawn, for a contact sheet or for the report; units are examples.
     Sheet,
     /// Clips become latents; units are clips.
     EncodeClips,
@@ -43,7 +44,7 @@ impl Stage {
             Self::Unpack => "unpacking",
             Self::Survey => "checking clips",
             Self::Validation => "checking samples",
-            Self::Sheet => "drawing the sheet",
+            Self::Sheet => "drawing examples",
             Self::EncodeClips => "encoding clips",
             Self::EncodePrompts => "encoding prompts",
             Self::Train => "training",
@@ -112,12 +113,26 @@ impl Cancel {
 pub struct Watch<'a> {
     observe: &'a mut dyn FnMut(Event),
     cancel: Cancel,
+    /// The stages that are over, with how long they took, and the one that is not.
+    spent: Vec<(Stage, Duration)>,
+    running: Option<(Stage, Instant)>,
 }
 
 impl<'a> Watch<'a> {
     /// `observe` sees every event; `cancel` stops the run.
     pub fn new(observe: &'a mut dyn FnMut(Event), cancel: Cancel) -> Self {
-        Self { observe, cancel }
+        Self { observe, cancel, spent: Vec::new(), running: None }
+    }
+
+    /// Forgets how long earlier stages took: another run begins.
+    pub(crate) fn begin(&mut self) {
+        self.spent.clear();
+    }
+
+    /// How long every stage has taken so far.
+    pub(crate) fn spent(&self) -> Vec<(Stage, Duration)> {
+        let running = self.running.map(|(stage, start)| (stage, start.elapsed()));
+        self.spent.iter().copied().chain(running).collect()
     }
 
     pub(crate) fn warn(&mut self, warning: &Warning) {
@@ -136,7 +151,12 @@ impl<'a> Watch<'a> {
         work: impl FnOnce(&mut StageWatch<'_, 'a>) -> Result<T, RunError>,
     ) -> Result<T, RunError> {
         (self.observe)(Event::Started { stage, total: total as u64 });
-        let result = work(&mut StageWatch { watch: self, stage })?;
+        let start = Instant::now();
+        self.running = Some((stage, start));
+        let result = work(&mut StageWatch { watch: self, stage });
+        self.running = None;
+        self.spent.push((stage, start.elapsed()));
+        let result = result?;
         (self.observe)(Event::Finished { stage });
         Ok(result)
     }
@@ -157,6 +177,11 @@ impl StageWatch<'_, '_> {
 
     pub(crate) fn warn(&mut self, warning: &Warning) {
         self.watch.warn(warning);
+    }
+
+    /// How long every stage has taken so far.
+    pub(crate) fn spent(&self) -> Vec<(Stage, Duration)> {
+        self.watch.spent()
     }
 
     /// Tells that the training goes on after `step`.

@@ -62,6 +62,11 @@ impl Identity {
         Ok(identity)
     }
 
+    /// What the checkpoint and the text encoder are, by content.
+    pub(crate) fn models(&self) -> [Digest; 2] {
+        [self.checkpoint, self.text_encoder]
+    }
+
     fn context(&mut self, prompt: String) -> Digest {
         let models = [self.checkpoint, self.text_encoder];
         let key = DigestBuilder::new().part(ENCODING).part(models[0].as_bytes()).part(models[1].as_bytes());

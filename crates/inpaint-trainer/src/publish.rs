@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 
 use crate::{
     FitReport, OutFile, OutFiles, RunError, Stage, TrainOptions, TrainRequest, debug_dataset::DebugDataset,
-    metrics::METRICS,
+    metrics::METRICS, page::REPORT,
 };
 
 pub(crate) const LORA: &str = "lora.safetensors";
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const OUTCOME: &str = "outcome.json";
 pub(crate) const DEBUG_DATASET: &str = "debug_dataset.zip";
+/// The reel of the previews, if there are any.
+pub(crate) const VIDEO: &str = "validation.mp4";
 
 /// What the files say besides the adapters.
 pub(crate) struct Publication<'a> {
@@ -48,10 +50,13 @@ impl Publication<'_> {
             let path = out.join(name);
             OutFile::of(&path, content_type).map_err(RunError::io(Stage::Publish, path))
         };
+        let video = out.join(VIDEO).is_file().then(|| file(VIDEO, "video/mp4")).transpose()?;
         Ok(OutFiles {
             lora_file: file(LORA, "application/octet-stream")?,
             config_file: file(CONFIG, "application/json")?,
             metrics_file: file(METRICS, "application/jsonl")?,
+            report_file: file(REPORT, "text/html")?,
+            video,
             debug_dataset: debug.map(|_| file(DEBUG_DATASET, "application/zip")).transpose()?,
         })
     }
@@ -103,7 +108,7 @@ impl Publication<'_> {
 }
 
 /// The request as it came, but for what a URL may keep secret: this file goes where the LoRA goes.
-fn without_secrets(request: &TrainRequest) -> Value {
+pub(crate) fn without_secrets(request: &TrainRequest) -> Value {
     let mut json = request.to_json();
     json["training_data_url"] = json!(request.training_data_url().to_string());
     for (index, sample) in request.validation().iter().enumerate() {

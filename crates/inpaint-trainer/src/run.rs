@@ -20,8 +20,10 @@ use crate::{
     identity::Identity,
     memory,
     out::Work,
+    page::{Page, Stand, Strips},
     publish::{self, Publication},
     sheet,
+    timings::Timings,
     training::{self, Training},
     unfinished::Unfinished,
     validation,
@@ -117,10 +119,12 @@ pub fn run(
     settings: &Settings,
     watch: &mut Watch<'_>,
 ) -> Result<Outcome, RunError> {
+    watch.begin();
     let base = open_base(settings)?;
     let resumed = settings.resume.then(|| Unfinished::reopen(&settings.out)).transpose()?;
     let work = Work::beside(&settings.out)?;
     let (clips, mut report) = prepare(request, options, &settings.limits, &work, watch)?;
+    let strips = Strips::of(&clips, request.bucket(), watch)?;
     let plan = training::plan(request, options);
     let memory = planned(request, settings, &base, &clips, watch)?;
     let identity = Identity::of(&clips, request.trigger_phrase(), settings)?;
@@ -145,8 +149,20 @@ pub fn run(
         cuts: memory.cuts,
     };
     let latents = encoders.encode(&clips, &identity, &unfinished.latents(), debug.as_mut(), watch)?;
+    let page = Page {
+        request,
+        options,
+        base_model: &settings.base_model,
+        model_version: base.model_version(),
+        models: identity.models().map(|digest| digest.to_string()),
+        strips,
+        out: &settings.out,
+        earlier: Timings::read(&unfinished.timings()),
+        timings: unfinished.timings(),
+    };
     let training = Training {
         base: &base,
+        page: &page,
         plan: &plan,
         options,
         settings,
@@ -154,7 +170,9 @@ pub fn run(
         unfinished: &unfinished,
     };
     let lora = training.run(&latents, &mut report, watch)?;
-    let files = watch.stage(Stage::Publish, 1, |_| {
+    let files = watch.stage(Stage::Publish, 1, |watch| {
+        let timings = page.earlier.with(&watch.spent());
+        page.publish(&Stand::finished(&lora, &report, timings))?;
         let base_model = &settings.base_model;
         Publication { request, options, base_model, report: &report }.write(
             &lora,

@@ -1,7 +1,7 @@
 //! The contact sheet: every example at a glance, with what its mask regenerates.
 
 mod text;
-mod tile;
+pub(crate) mod tile;
 
 use std::{
     io::{self, Cursor},

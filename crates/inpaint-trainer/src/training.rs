@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use lora_train::{
-    Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainPlan, TrainState, TrainedLora, Trainer,
+    Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainEvent, TrainPlan, TrainState,
+    TrainedLora, Trainer,
     maths::{self, SigmaSampler},
 };
 use ltx_model::{Checkpoint, Transformer};
@@ -13,12 +14,14 @@ use crate::{
     Watch,
     event::StageWatch,
     metrics::{METRICS, Metrics},
+    page::{Page, Stand},
     unfinished::Unfinished,
 };
 
 /// What training takes besides the latents.
 pub(crate) struct Training<'a> {
     pub(crate) base: &'a Checkpoint,
+    pub(crate) page: &'a Page<'a>,
     pub(crate) plan: &'a TrainPlan,
     pub(crate) options: &'a TrainOptions,
     pub(crate) settings: &'a Settings,
@@ -52,15 +55,21 @@ impl Training<'_> {
             let mut metrics =
                 Metrics::open(&self.settings.out, state.step()).map_err(RunError::io(Stage::Train, &path))?;
             let mut unwritten = None;
+            self.report(&state, report, watch);
             let trainer =
                 Trainer::new(latents, &model, self.plan, state).map_err(|e| RunError::of(Stage::Train, e))?;
             self.rehearse(&trainer, &keep, watch)?;
-            let result = trainer.run(&pace, &mut |event, _| {
+            let result = trainer.run(&pace, &mut |event, state| {
                 if let Err(error) = metrics.write(&event) {
                     unwritten = Some(error);
                     return ControlFlow::Break(());
                 }
-                watch.trained(event)
+                let is_kept = matches!(event, TrainEvent::Saved { .. });
+                let flow = watch.trained(event);
+                if is_kept {
+                    self.report(state, report, watch);
+                }
+                flow
             });
             match (result, unwritten) {
                 (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
@@ -93,6 +102,22 @@ impl Training<'_> {
         room.map_err(|e| RunError::of(Stage::Train, e))?;
         watch.rehearsed(rehearsal);
         if watch.go_on().is_break() { Err(RunError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Writes the report anew. That it cannot be written is told once and costs nobody the run.
+    fn report(&self, state: &TrainState, report: &mut FitReport, watch: &mut StageWatch<'_, '_>) {
+        let timings = self.page.earlier.with(&watch.spent());
+        if let Err(error) = self.page.write(&Stand::now(state, report, timings)) {
+            let warning = Warning::new(
+                "report",
+                "report-not-written",
+                format!("the report cannot be written: {error}"),
+            );
+            if report.warnings.iter().all(|told| told.kind != warning.kind) {
+                watch.warn(&warning);
+                report.warnings.push(warning);
+            }
+        }
     }
 
     /// Where the run stands.

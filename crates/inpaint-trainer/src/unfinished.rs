@@ -6,6 +6,7 @@
 //!   run.json     what the run is made of; its presence says that there is something to go on with
 //!   latents/     what the encoders made, by content
 //!   snapshots/   where the training stood
+//!   timings.json how long the stages took so far
 //! ```
 
 use std::{
@@ -92,6 +93,11 @@ impl Unfinished {
     /// Where snapshots are kept.
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.folder.join("snapshots")
+    }
+
+    /// Where it is kept how long the stages took.
+    pub(crate) fn timings(&self) -> PathBuf {
+        self.folder.join("timings.json")
     }
 
     /// Ends the run: there is nothing to go on with. The state goes where `work` goes, at once and as a whole if it

@@ -12,11 +12,12 @@ use inpaint_trainer::{
 };
 use serde_json::{Value, json};
 
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 9] = [
     Stage::Fetch,
     Stage::Unpack,
     Stage::Survey,
     Stage::Validation,
+    Stage::Sheet,
     Stage::EncodeClips,
     Stage::EncodePrompts,
     Stage::Train,
@@ -113,7 +114,7 @@ fn check_config(path: &Path) {
 
 #[test]
 fn a_run_can_be_stopped_in_every_stage_before_the_last_and_leaves_earlier_results() {
-    for stop in &STAGES[..7] {
+    for stop in &STAGES[..8] {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("deep/out");
         fs::create_dir_all(&out).unwrap();

@@ -21,6 +21,7 @@ mod error;
 mod event_file;
 mod files;
 mod fingerprint;
+pub mod inspect;
 mod losses;
 pub mod maths;
 pub mod memory;

@@ -8,6 +8,7 @@ mod debug_dataset;
 mod doctor;
 mod download;
 mod frames;
+mod inspect;
 #[cfg(unix)]
 mod interruption;
 mod rejections;

@@ -64,6 +64,11 @@ fn an_interrupted_and_a_killed_run_end_with_the_bytes_of_an_undisturbed_one() {
     interrupt(&child);
     let call = sandbox.finish(child);
     assert_eq!(call.code, Some(130), "{call:?}");
+    let report = String::from_utf8(sandbox.read("out/report.html")).unwrap();
+    assert!(
+        report.contains("in progress: step ") && report.contains("32 modules are finite"),
+        "it can be looked at"
+    );
     assert!(call.stderr.contains("--resume"), "it says how to go on: {call:?}");
     kill_after_steps(&sandbox, &["--resume"]);
     let answer = finish(&sandbox, &["--resume"]);
@@ -90,6 +95,16 @@ fn check_metrics(sandbox: &Sandbox) {
         lines
     };
     assert_eq!(lines("out"), lines("whole"));
+    // The report is whole, too: from the first evaluation to the last, over all three processes.
+    let report = String::from_utf8(sandbox.read("out/report.html")).unwrap();
+    for text in [
+        "fixed draws, step 0:",
+        "fixed draws, step 100:",
+        "finished: 100 steps",
+        "3 processes worked on this run",
+    ] {
+        assert!(report.contains(text), "{text}");
+    }
 }
 
 #[test]

@@ -31,13 +31,28 @@ fn a_training_makes_a_lora_and_says_what_it_cost() {
     check_lora(&sandbox.read("out/lora.safetensors"));
     check_config(&json(&sandbox, "out/config.json"));
     check_metrics(&String::from_utf8(sandbox.read("out/metrics.jsonl")).unwrap());
+    for name in ["lora_file", "config_file", "video", "debug_dataset"] {
+        assert_eq!(answer.get(name), Some(answer["files"].get(name).unwrap_or(&Value::Null)), "{name}");
+    }
+    check_report(&String::from_utf8(sandbox.read("out/report.html")).unwrap());
+}
+
+/// A page of its own, with the pictures of all examples in it.
+fn check_report(page: &str) {
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+    for text in ["SPARK", "finished: 100 steps", "All 32 modules of the LoRA are finite", "$0.24", "box-desk"]
+    {
+        assert!(page.contains(text), "{text}");
+    }
+    assert_eq!(page.matches("src=\"data:image/jpeg;base64,/9j/").count(), 4);
+    assert!(!page.contains("src=\"http") && !page.contains("<script"));
 }
 
 /// Every file of the answer is there, in the size given, and no other is.
 fn check_files(sandbox: &Sandbox, files: &Value) {
     let files = files.as_object().unwrap();
     let kinds: Vec<&str> = files.keys().map(String::as_str).collect();
-    assert_eq!(kinds, ["config_file", "lora_file", "metrics_file"]);
+    assert_eq!(kinds, ["config_file", "lora_file", "metrics_file", "report_file"]);
     let mut names = BTreeSet::from(["outcome.json", "events.out.tfevents.inpaint"].map(str::to_owned));
     for file in files.values() {
         let path = file["url"].as_str().unwrap().strip_prefix("file://").unwrap().replace("%20", " ");

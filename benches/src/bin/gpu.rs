@@ -76,6 +76,8 @@ fn small(real: TransformerConfig, layers: usize, heads: usize, head: usize) -> T
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let options = Options::read(args.get(1..).unwrap_or_default())?;
+    // First of all, so that what is free is what nobody uses.
+    ltx_model::check_device(&device())?;
     match args.first().map(String::as_str) {
         Some("device") => device_line(),
         Some("check") => check(),

@@ -6,6 +6,9 @@ use crate::{TrainOptions, TrainRequest, publish::without_secrets};
 
 use super::{Page, html::Html};
 
+/// A name and its value.
+type Field = (String, Value);
+
 /// Letters of a value.
 const VALUE: usize = 600;
 
@@ -29,13 +32,13 @@ fn usual(asked: &Value) -> Value {
 }
 
 /// The fields that differ from the usual ones, with what was to be said anyway, and the others.
-fn split(fields: Map<String, Value>, usual: &Value) -> (Vec<(String, Value)>, Vec<(String, Value)>) {
+fn split(fields: Map<String, Value>, usual: &Value) -> (Vec<Field>, Vec<Field>) {
     const ALWAYS: [&str; 6] =
         ["training_data_url", "trigger_phrase", "rank", "number_of_steps", "learning_rate", "seed"];
     fields.into_iter().partition(|(name, value)| ALWAYS.contains(&name.as_str()) || usual[name] != *value)
 }
 
-fn list(html: &mut Html, fields: impl Iterator<Item = (String, Value)>) {
+fn list(html: &mut Html, fields: impl Iterator<Item = Field>) {
     html.raw("<dl class=\"fields\">");
     for (name, value) in fields {
         html.raw("<div><dt>").text(name).raw("</dt><dd>");

@@ -60,9 +60,8 @@ impl<S: LatentSource> Trainer<'_, S> {
         largest.ok_or(TrainError::NoExamples)
     }
 
-    /// Makes the step of `largest` from noising to the clipped gradients, and writes a snapshot and removes it again. A
-    /// run that has no room for them fails here and not hours later. Nothing is moved: the run goes on as if this had not
-    /// been. What is left out is the update, which needs less than the backward pass gave back.
+    /// Makes the step of `largest` on a copy of the state, and writes a snapshot and removes it again. A run that has no
+    /// room for them fails here and not hours later. Nothing is moved: the run goes on as if this had not been.
     ///
     /// # Errors
     /// If the example cannot be read, its loss or a gradient is not finite, or the snapshot cannot be written.
@@ -97,7 +96,9 @@ impl<S: LatentSource> Trainer<'_, S> {
         if !norm.is_finite() {
             return Err(not_finite("rehearsed gradient"));
         }
-        drop(optimizer::clip(gradients, norm, self.plan.max_grad_norm));
+        let gradients = optimizer::clip(gradients, norm, self.plan.max_grad_norm);
+        let mut copy = self.state.clone();
+        copy.optimizer.update(&mut copy.lora, &gradients, self.plan.learning_rate);
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ const MUST_BUILD_ANYWHERE: [(Family, &str); 5] = [
 ];
 
 /// One row a crate, from the vocabulary up.
-pub(crate) const LAYERS: [Layer; 12] = [
+pub(crate) const LAYERS: [Layer; 13] = [
     Layer {
         name: "tensor-batch",
         ours: Some(&[]),
@@ -86,6 +86,7 @@ pub(crate) const LAYERS: [Layer; 12] = [
         never: &[],
     },
     Layer { name: "inpaint-cli", ours: Some(&["inpaint-trainer", "tensor-batch"]), never: &[] },
+    Layer { name: "service", ours: Some(&["inpaint-trainer"]), never: &[] },
     Layer { name: "xtask", ours: Some(&[]), never: &MUST_BUILD_ANYWHERE },
     Layer { name: "tests", ours: None, never: &[] },
     Layer { name: "benches", ours: None, never: &[] },

@@ -14,8 +14,8 @@ use super::{
     worker::{Line, Orders},
 };
 
-/// How long a worker may say nothing: it is a tiny run.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a worker may say nothing: it is a tiny run, but the machine may have other things to do.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running worker, and what it has told so far.
 pub(super) struct Worker {

@@ -36,7 +36,10 @@ pub use fused::vector_jacobian;
 pub use host::to_host;
 pub use lora::{AttentionLora, BlockLora, LORA_TARGETS, LoraPair, TransformerLora};
 pub use rope::{Positions, Rope, rope_frequencies};
-pub use sampler::{Guidance, Inpainting, Prompts, SCHEDULE_TOKENS, SampleStep, Sampler, sigma_schedule};
+pub use sampler::{
+    Guidance, Inpainting, Prompts, SCHEDULE_TOKENS, STG_BLOCK, SampleStep, Sampler, Schedule, ScheduleTokens,
+    sigma_schedule,
+};
 pub use text::*;
 pub use timestep::{AdaLayerNormSingle, TokenTimesteps, sinusoid};
 pub use transformer::{Block, Conditions, Transformer, TransformerInput};

@@ -9,7 +9,7 @@ use std::{
 use lora_train::{CacheEntry, Digest, DigestBuilder, Fingerprint, TrainPlan};
 use tensor_batch::Caption;
 
-use crate::{RunError, Settings, Stage, TrainOptions, TrainRequest, clips::FittedClips};
+use crate::{RunError, Settings, Stage, TrainOptions, TrainRequest, clips::FittedClips, encode::Data};
 
 /// Changes when clips are fitted or encoded in another way, so that older work is not taken up.
 const ENCODING: &[u8] = b"encoding 1";
@@ -23,7 +23,7 @@ const BLOCK: u64 = 64 << 10;
 const NOT_COMPARED: [&str; 2] = ["training_data_url", "number_of_steps"];
 
 /// Options that do not change what is trained.
-const PACE: [&str; 2] = ["snapshot_every", "fixed_loss_every"];
+const PACE: [&str; 3] = ["snapshot_every", "fixed_loss_every", "preview_every"];
 
 /// The examples of a run and its models, by content.
 #[derive(Debug)]
@@ -32,31 +32,63 @@ pub(crate) struct Identity {
     text_encoder: Digest,
     /// The examples, in order.
     pub(crate) entries: Vec<CacheEntry>,
+    /// The samples of previews, in order, and what previews shall not show; none without samples.
+    pub(crate) samples: Vec<CacheEntry>,
+    pub(crate) negative: Option<Digest>,
     /// Every distinct prompt with the name of its context.
     pub(crate) prompts: Vec<(Digest, String)>,
 }
 
 impl Identity {
-    /// Digests clips, masks and models.
-    pub(crate) fn of(clips: &FittedClips, trigger: &str, settings: &Settings) -> Result<Self, RunError> {
+    /// Digests clips, masks and models. Examples that come encoded bring their own digests.
+    pub(crate) fn of(
+        data: &Data<'_>,
+        request: &TrainRequest,
+        settings: &Settings,
+    ) -> Result<Self, RunError> {
         let checkpoint = sampled(std::slice::from_ref(&settings.checkpoint))
             .map_err(RunError::io(Stage::Survey, &settings.checkpoint))?;
         let folder = &settings.text_encoder;
         let text_encoder =
             files(folder).and_then(|files| sampled(&files)).map_err(RunError::io(Stage::Survey, folder))?;
-        let mut identity = Self { checkpoint, text_encoder, entries: Vec::new(), prompts: Vec::new() };
-        for example in clips.examples() {
-            let prompt = Caption::prompt(trigger, example.caption());
-            let key = DigestBuilder::new().part(ENCODING).part(checkpoint.as_bytes());
-            let key = example.digest(key).map_err(|e| RunError::of(Stage::Survey, e))?;
-            let context = identity.context(prompt);
-            identity.entries.push(CacheEntry {
-                stem: example.stem().as_str().to_owned(),
-                example: key,
-                context,
-            });
+        let mut identity = Self {
+            checkpoint,
+            text_encoder,
+            entries: Vec::new(),
+            samples: Vec::new(),
+            negative: None,
+            prompts: Vec::new(),
+        };
+        identity.entries = match data.stored {
+            Some(stored) => {
+                stored.check_models(checkpoint, text_encoder)?;
+                stored.entries()
+            }
+            None => identity.entries_of(data.clips, request.trigger_phrase())?,
+        };
+        // Prompts of samples are taken as they are.
+        identity.samples = identity.entries_of(data.samples, "")?;
+        if !identity.samples.is_empty() {
+            identity.negative = Some(identity.context(request.validation_negative_prompt().to_owned()));
         }
         Ok(identity)
+    }
+
+    /// The digests of checkpoint and text encoder.
+    pub(crate) fn models(&self) -> (Digest, Digest) {
+        (self.checkpoint, self.text_encoder)
+    }
+
+    fn entries_of(&mut self, clips: &FittedClips, trigger: &str) -> Result<Vec<CacheEntry>, RunError> {
+        let mut entries = Vec::new();
+        for example in clips.examples() {
+            let prompt = Caption::prompt(trigger, example.caption());
+            let key = DigestBuilder::new().part(ENCODING).part(self.checkpoint.as_bytes());
+            let key = example.digest(key).map_err(|e| RunError::of(Stage::Survey, e))?;
+            let context = self.context(prompt);
+            entries.push(CacheEntry { stem: example.stem().as_str().to_owned(), example: key, context });
+        }
+        Ok(entries)
     }
 
     fn context(&mut self, prompt: String) -> Digest {
@@ -88,10 +120,13 @@ impl Identity {
             .with("bucket", request.bucket())
             .with("base model", self.checkpoint)
             .with("text encoder", self.text_encoder);
-        for entry in &self.entries {
-            let content = DigestBuilder::new().part(entry.example.as_bytes()).part(entry.context.as_bytes());
-            let name = tensor_batch::Stem::new(entry.stem.clone());
-            fingerprint = fingerprint.with(format!("example `{name}`"), content.finish());
+        for (what, entries) in [("example", &self.entries), ("sample", &self.samples)] {
+            for entry in entries {
+                let content =
+                    DigestBuilder::new().part(entry.example.as_bytes()).part(entry.context.as_bytes());
+                let name = tensor_batch::Stem::new(entry.stem.clone());
+                fingerprint = fingerprint.with(format!("{what} `{name}`"), content.finish());
+            }
         }
         fingerprint
     }

@@ -1,24 +1,32 @@
 //! Latents become adapters, in a run that goes on from where it was ended.
 
-use std::ops::ControlFlow;
+use std::{io, ops::ControlFlow};
 
 use lora_train::{
-    Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainPlan, TrainState, TrainedLora, Trainer,
+    Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainEvent, TrainPlan, TrainState, TrainedLora,
+    Trainer,
     maths::{self, SigmaSampler},
 };
 use ltx_model::{Checkpoint, Transformer};
 
 use crate::{
-    FitReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions, TrainRequest, Warning,
-    Watch,
+    FitReport, PreviewReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions, TrainRequest,
+    Warning, Watch,
+    clips::FittedClips,
     event::StageWatch,
+    identity::Identity,
     metrics::{METRICS, Metrics},
+    preview::{Painter, Previews, Told},
     unfinished::Unfinished,
 };
 
 /// What training takes besides the latents.
 pub(crate) struct Training<'a> {
     pub(crate) base: &'a Checkpoint,
+    pub(crate) request: &'a TrainRequest,
+    /// What previews are made of.
+    pub(crate) samples: &'a FittedClips,
+    pub(crate) identity: &'a Identity,
     pub(crate) plan: &'a TrainPlan,
     pub(crate) options: &'a TrainOptions,
     pub(crate) settings: &'a Settings,
@@ -50,14 +58,34 @@ impl Training<'_> {
             let mut metrics =
                 Metrics::open(&self.settings.out, state.step()).map_err(RunError::io(Stage::Train, &path))?;
             let mut unwritten = None;
+            let previews = self.previews(&model, latents);
+            let mut preview = |state: &TrainState,
+                               metrics: &mut Metrics,
+                               unwritten: &mut Option<io::Error>,
+                               watch: &mut StageWatch<'_, '_>| {
+                let mut told = Telling { metrics, report: &mut *report, unwritten };
+                previews.as_ref().map_or(ControlFlow::Continue(()), |previews| {
+                    previews.make_if_due(state.step() as u64, state.lora(), &mut told, watch)
+                })
+            };
+            // Before the first step; or what a process that was ended had not come to.
+            let ended = preview(&state, &mut metrics, &mut unwritten, watch).is_break();
+            if ended && unwritten.is_none() {
+                return Err(RunError::Interrupted);
+            }
             let trainer = Trainer::new(latents, &model, self.plan, state);
             let result = trainer.and_then(|trainer| {
-                trainer.run(&pace, &mut |event, _| {
+                trainer.run(&pace, &mut |event, state| {
                     if let Err(error) = metrics.write(&event) {
                         unwritten = Some(error);
                         return ControlFlow::Break(());
                     }
-                    watch.trained(event)
+                    let is_step = matches!(event, TrainEvent::Step(_));
+                    watch.trained(event)?;
+                    if !is_step {
+                        return ControlFlow::Continue(());
+                    }
+                    preview(state, &mut metrics, &mut unwritten, watch)
                 })
             });
             match (result, unwritten) {
@@ -65,6 +93,23 @@ impl Training<'_> {
                 (Err(TrainError::Interrupted { .. }), None) => Err(RunError::Interrupted),
                 (result, None) => result.map_err(|e| RunError::of(Stage::Train, e)),
             }
+        })
+    }
+
+    /// What makes previews, if there are samples to make them of.
+    fn previews<'p>(&'p self, model: &'p Transformer, latents: &'p LatentCache) -> Option<Previews<'p>> {
+        let steps = self.request.number_of_steps();
+        Some(Previews {
+            painter: Painter::new(self.base, &self.settings.device, self.request, self.options),
+            model,
+            samples: self.samples,
+            entries: &self.identity.samples,
+            negative: self.identity.negative?,
+            latents,
+            every: self.options.preview_every(steps).into(),
+            steps: steps.into(),
+            out: &self.settings.out,
+            limits: &self.settings.limits,
         })
     }
 
@@ -95,6 +140,33 @@ impl Training<'_> {
             Some(every) => Pace { fixed_loss_every: every as usize, ..pace },
             None => pace,
         }
+    }
+}
+
+/// Where previews are told: in the metrics, and what went wrong in the report.
+struct Telling<'a> {
+    metrics: &'a mut Metrics,
+    report: &'a mut FitReport,
+    unwritten: &'a mut Option<io::Error>,
+}
+
+impl Told for Telling<'_> {
+    fn has(&self, step: u64, sample: usize) -> bool {
+        self.metrics.has_preview(step, sample)
+    }
+
+    fn made(&mut self, report: &PreviewReport) -> ControlFlow<()> {
+        match self.metrics.write_preview(report) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                *self.unwritten = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn warned(&mut self, warning: &Warning) {
+        self.report.warnings.push(warning.clone());
     }
 }
 

@@ -12,7 +12,7 @@ const OUTLINE: Rgb<u8> = Rgb([255, 220, 0]);
 
 /// Frame `frame` of a clip, scaled to `[width, height]`: what is white in the mask is tinted, cells to regenerate are
 /// outlined.
-pub(super) fn draw(fitted: &FittedClip, frame: usize, [width, height]: [u32; 2]) -> RgbImage {
+pub(crate) fn draw(fitted: &FittedClip, frame: usize, [width, height]: [u32; 2]) -> RgbImage {
     let mut tile = scaled(fitted, frame, [width, height]);
     let marks = Marks { fitted, frame, size: [width, height] };
     for (x, y, pixel) in tile.enumerate_pixels_mut() {

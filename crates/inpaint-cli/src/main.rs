@@ -1,4 +1,4 @@
-//! The command `inpaint`: trains video-inpainting LoRAs for LTX-2.3, and checks datasets.
+//! The command `inpaint`: trains video-inpainting LoRAs for LTX-2.3, checks datasets, and shows what a LoRA does.
 //!
 //! Exit codes: 0 done; 2 the request or its data is at fault; 1 the machine, the checkpoint or this program; 130
 //! interrupted. With `--json`, stdout is one JSON object and nothing else.
@@ -6,6 +6,7 @@
 mod args;
 mod assets;
 mod check;
+mod preview;
 mod progress;
 mod say;
 mod train;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     match Cli::try_parse().map(|cli| cli.command) {
         Ok(Command::Train(args)) => train::train(&args),
         Ok(Command::Check(args)) => check::check(&args),
+        Ok(Command::Preview(args)) => preview::preview(&args),
         // A program that asked for JSON gets it for a wrong command line too; help and version are no errors.
         Err(error) if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") => {
             say::usage(&error.to_string(), true)

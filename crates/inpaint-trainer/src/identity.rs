@@ -41,11 +41,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Digests clips, masks and models. Examples that come encoded bring their own digests.
-    pub(crate) fn of(
-        data: &Data<'_>,
-        request: &TrainRequest,
-        settings: &Settings,
-    ) -> Result<Self, RunError> {
+    pub(crate) fn of(data: &Data<'_>, request: &TrainRequest, settings: &Settings) -> Result<Self, RunError> {
         let checkpoint = sampled(std::slice::from_ref(&settings.checkpoint))
             .map_err(RunError::io(Stage::Survey, &settings.checkpoint))?;
         let folder = &settings.text_encoder;

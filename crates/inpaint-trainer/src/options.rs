@@ -307,7 +307,10 @@ mod tests {
         assert_eq!(options.latent_rule(), LatentRule::Half(Growth { pixels: 12, frames: 3 }));
         let plan = options.inpaint_plan(2.0);
         assert_eq!((plan.schedule.steps, plan.schedule.tokens), (8, ScheduleTokens::Actual));
-        assert_eq!((plan.cfg, plan.stg, plan.stg_block, plan.rescale, plan.seed), (1.0, 2.0, 14, 0.0, u64::MAX));
+        assert_eq!(
+            (plan.cfg, plan.stg, plan.stg_block, plan.rescale, plan.seed),
+            (1.0, 2.0, 14, 0.0, u64::MAX)
+        );
         assert_eq!((options.feather(), options.source_is_truth()), (Feather { pixels: 0 }, false));
     }
 

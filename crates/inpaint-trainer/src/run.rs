@@ -118,8 +118,7 @@ pub fn run(
     let prepared = prepare(request, options, &settings.limits, &work, watch)?;
     let Prepared { clips, samples, stored, mut report } = prepared;
     let plan = training::plan(request, options);
-    let data =
-        Data { clips: &clips, samples: &samples, stored: stored.as_ref(), bucket: request.bucket() };
+    let data = Data { clips: &clips, samples: &samples, stored: stored.as_ref(), bucket: request.bucket() };
     let identity = Identity::of(&data, request, settings).map_err(|error| error.with_report(&report))?;
     let fingerprint = identity.fingerprint(&plan, request, options);
     let (unfinished, set_aside) = match resumed {

@@ -56,7 +56,8 @@ pub(crate) struct IndexEntry {
 /// What of a request and its options shows in the latents, masks and contexts that are made for it.
 pub(crate) fn made_with(request: &TrainRequest, options: &TrainOptions) -> Map<String, Value> {
     let options = options.to_json();
-    let named = ["latent_rule", "mask_grow_pixels", "mask_grow_frames"].map(|name| (name, options[name].clone()));
+    let named =
+        ["latent_rule", "mask_grow_pixels", "mask_grow_frames"].map(|name| (name, options[name].clone()));
     let data = [
         ("bucket", Value::from(request.bucket().to_string())),
         ("trigger_phrase", Value::from(request.trigger_phrase())),
@@ -116,12 +117,16 @@ impl Stored {
             let found = index.made_with.get(&name).unwrap_or(&Value::Null);
             if *found != wanted {
                 let msg = format!("the examples were encoded with {name} {found}, and {wanted} is asked for");
-                faults.push(Detail::new("value_error", "latents-differ", msg).within(name.as_str()).within("body"));
+                faults.push(
+                    Detail::new("value_error", "latents-differ", msg).within(name.as_str()).within("body"),
+                );
             }
         }
         if request.debug_dataset() {
             let msg = "encoded examples are fed back, and they have no pictures to write out again";
-            faults.push(Detail::new("value_error", "contradiction", msg).within("debug_dataset").within("body"));
+            faults.push(
+                Detail::new("value_error", "contradiction", msg).within("debug_dataset").within("body"),
+            );
         }
         if !faults.is_empty() {
             return Err(RunError::rejected(faults));
@@ -137,17 +142,22 @@ impl Stored {
     /// What is known of them.
     pub(crate) fn reports(&self) -> Result<Vec<ExampleReport>, RunError> {
         let report = |example: &IndexEntry| {
-            ExampleReport::from_json(&example.report)
-                .ok_or_else(|| unreadable(format!("the report of `{}` is not whole", Stem::new(&*example.entry.stem))))
+            ExampleReport::from_json(&example.report).ok_or_else(|| {
+                unreadable(format!("the report of `{}` is not whole", Stem::new(&*example.entry.stem)))
+            })
         };
         self.index.examples.iter().map(report).collect()
     }
 
     /// Fails if the examples were encoded by other models.
     pub(crate) fn check_models(&self, checkpoint: Digest, text_encoder: Digest) -> Result<(), RunError> {
-        let made = [("checkpoint", self.index.checkpoint, checkpoint), ("text encoder", self.index.text_encoder, text_encoder)];
+        let made = [
+            ("checkpoint", self.index.checkpoint, checkpoint),
+            ("text encoder", self.index.text_encoder, text_encoder),
+        ];
         let differs = |(what, found, wanted): (&str, Digest, Digest)| {
-            let msg = format!("the examples were encoded with another {what} ({found}, and this is {wanted})");
+            let msg =
+                format!("the examples were encoded with another {what} ({found}, and this is {wanted})");
             let detail = Detail::new("value_error", "latents-differ", msg);
             (found != wanted).then(|| detail.within("training_data_url").within("body"))
         };

@@ -3,15 +3,15 @@
 use std::{io, ops::ControlFlow};
 
 use lora_train::{
-    Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainEvent, TrainPlan, TrainState, TrainedLora,
-    Trainer,
+    Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainEvent, TrainPlan, TrainState,
+    TrainedLora, Trainer,
     maths::{self, SigmaSampler},
 };
 use ltx_model::{Checkpoint, Transformer};
 
 use crate::{
-    FitReport, PreviewReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions, TrainRequest,
-    Warning, Watch,
+    FitReport, PreviewReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions,
+    TrainRequest, Warning, Watch,
     clips::FittedClips,
     event::StageWatch,
     identity::Identity,

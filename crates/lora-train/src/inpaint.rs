@@ -66,9 +66,8 @@ pub fn inpaint(
     let noise = Draws::new(plan.seed, Purpose::Preview, index as u64).normals(grid.tokens() * channels);
     let noise = Tensor::from_data(TensorData::new(noise, [1, grid.tokens(), channels]), device);
     let kept = example.keep().keep().values().iter().copied().collect();
-    let context = |rows: &Array2<f32>| {
-        upload(rows.iter().copied().collect(), [1, rows.nrows(), rows.ncols()], device)
-    };
+    let context =
+        |rows: &Array2<f32>| upload(rows.iter().copied().collect(), [1, rows.nrows(), rows.ncols()], device);
     let prompts = Prompts { positive: context(example.context()), negative: context(negative) };
     let rope = Rope::new(&Positions::of(grid, example.rate()), model.config(), device);
     let sampler = Sampler { model, lora, rope: &rope, guidance: plan.guidance(model.config().num_layers) };

@@ -1,6 +1,9 @@
 //! Adapters read from a file.
 
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use half::{bf16, f16};
@@ -70,11 +73,7 @@ pub fn read_lora(
     parse(&bytes, config, device).map_err(|reasons| LoraFileError::Unfit { path: path.to_owned(), reasons })
 }
 
-fn parse(
-    bytes: &[u8],
-    config: &TransformerConfig,
-    device: &Device,
-) -> Result<TransformerLora, Vec<String>> {
+fn parse(bytes: &[u8], config: &TransformerConfig, device: &Device) -> Result<TransformerLora, Vec<String>> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| vec![error.to_string()])?;
     let mut left: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
     left.sort();
@@ -140,7 +139,8 @@ fn read_pair(
 
 fn floats(tensor: &TensorView<'_>, module: &str) -> Result<Vec<f32>, String> {
     let data = tensor.data();
-    let halves = |to: fn([u8; 2]) -> f32| data.as_chunks().0.iter().map(|bytes| to(*bytes)).collect::<Vec<_>>();
+    let halves =
+        |to: fn([u8; 2]) -> f32| data.as_chunks().0.iter().map(|bytes| to(*bytes)).collect::<Vec<_>>();
     let values = match tensor.dtype() {
         Dtype::BF16 => halves(|bytes| bf16::from_le_bytes(bytes).to_f32()),
         Dtype::F16 => halves(|bytes| f16::from_le_bytes(bytes).to_f32()),
@@ -182,9 +182,9 @@ mod tests {
                 ((*key).to_owned(), shape.to_vec(), bytes)
             })
             .collect();
-        let views = data.iter().map(|(key, shape, bytes)| {
-            (key, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-        });
+        let views = data
+            .iter()
+            .map(|(key, shape, bytes)| (key, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
         safetensors::serialize(views, None).unwrap()
     }
 
@@ -232,10 +232,13 @@ mod tests {
         let a = "transformer_blocks.0.attn1.to_q.lora_A.weight";
         let (b, other) = (a.replace("lora_A", "lora_B"), a.replace("to_q", "to_k"));
         let alien = a.replace("attn1.to_q", "ff.net.2");
-        let bytes = file(&[(a, &[4, 17], 1.0), (&b, &[16, 4], 1.0), (&other, &[4, 16], 1.0), (&alien, &[1], 1.0)]);
+        let bytes =
+            file(&[(a, &[4, 17], 1.0), (&b, &[16, 4], 1.0), (&other, &[4, 16], 1.0), (&alien, &[1], 1.0)]);
         let found = reasons(&bytes);
         assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found[0].contains("[4, 17]") && found[1].contains("one factor") && found[2].contains("ff.net.2"));
+        assert!(
+            found[0].contains("[4, 17]") && found[1].contains("one factor") && found[2].contains("ff.net.2")
+        );
     }
 
     #[test]

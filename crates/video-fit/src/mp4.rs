@@ -15,12 +15,7 @@ use video_rs::ffmpeg::{
     software::scaling,
 };
 
-use crate::{
-    Limits, Sound, VideoError,
-    colors::Colors,
-    encoder, input,
-    sound::Track,
-};
+use crate::{Limits, Sound, VideoError, colors::Colors, encoder, input, sound::Track};
 
 /// How chroma is made: of every pixel, and rounded.
 const FLAGS: scaling::Flags =

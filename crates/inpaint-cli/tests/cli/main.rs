@@ -10,6 +10,8 @@ mod download;
 mod frames;
 #[cfg(unix)]
 mod interruption;
+#[cfg(unix)]
+mod previews;
 mod rejections;
 mod resuming;
 mod sandbox;

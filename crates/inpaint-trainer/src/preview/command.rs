@@ -1,6 +1,9 @@
 //! One video inpainted on its own, with a LoRA or without.
 
-use std::{ops::ControlFlow, path::{Path, PathBuf}};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 use lora_train::{LatentCacheWriter, read_lora};
 use ltx_model::{Checkpoint, TextEncoder, Transformer, TransformerConfig, VideoDecoder, VideoEncoder};
@@ -14,7 +17,11 @@ use super::{
 };
 use crate::{
     FitReport, OutFile, RunError, Settings, Stage, TrainOptions, TrainRequest, Warning, Watch,
-    clips::FittedClips, encode::{Data, Encoders}, identity::Identity, out::Work, validation,
+    clips::FittedClips,
+    encode::{Data, Encoders},
+    identity::Identity,
+    out::Work,
+    validation,
 };
 
 /// A video that was inpainted on its own.
@@ -67,7 +74,8 @@ pub fn preview(
     let identity = Identity::of(&data, request, settings)?;
     let encoders =
         Encoders { checkpoint: &base, text_encoder: &settings.text_encoder, device: &settings.device };
-    let cache = LatentCacheWriter::open(&work.path().join("latents")).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+    let cache = LatentCacheWriter::open(&work.path().join("latents"))
+        .map_err(|e| RunError::of(Stage::EncodeClips, e))?;
     let latents = encoders.encode(&data, &identity, cache, None, watch)?;
 
     let none = || RunError::Failed { stage: Stage::Preview, source: "there is no sample".into() };
@@ -92,7 +100,8 @@ pub fn preview(
             }
         };
         let plain = painter.plain(&model, lora.as_ref(), &sample, &mut observe);
-        let plain = plain.map_err(|source| RunError::Failed { stage: Stage::Preview, source: source.into() })?;
+        let plain =
+            plain.map_err(|source| RunError::Failed { stage: Stage::Preview, source: source.into() })?;
         plain.ok_or_else(|| stopped.unwrap_or(RunError::Interrupted))
     })?;
 
@@ -106,10 +115,12 @@ pub fn preview(
         let beside = files::plain_beside(target);
         write(&beside, plain.view())?;
         if let Sound::LeftOut { codec } = write(target, composited.view())? {
-            let message = format!("the sound is {codec}, which an mp4 cannot hold as it is: the result is silent");
+            let message =
+                format!("the sound is {codec}, which an mp4 cannot hold as it is: the result is silent");
             report.warnings.push(Warning::new("video", "sound-left-out", message));
         }
-        let file = |path: &PathBuf| OutFile::of(path, "video/mp4").map_err(RunError::io(Stage::Publish, path));
+        let file =
+            |path: &PathBuf| OutFile::of(path, "video/mp4").map_err(RunError::io(Stage::Publish, path));
         Ok(Preview {
             video: file(&target.to_owned())?,
             plain: file(&beside)?,

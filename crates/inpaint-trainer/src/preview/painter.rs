@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use lora_train::{InpaintPlan, inpaint};
 use ltx_model::{
-    Checkpoint, ModelError, Tile, Tiling, TilingError, Transformer, TransformerLora, VideoDecoder, tensor_to_pixels,
+    Checkpoint, ModelError, Tile, Tiling, TilingError, Transformer, TransformerLora, VideoDecoder,
+    tensor_to_pixels,
 };
 use mask_norm::{Feather, composite};
 use ndarray::{Array2, Array4, Axis};
@@ -76,13 +77,18 @@ impl<'a> Painter<'a> {
     }
 
     /// `plain` laid over its source: `[F, H, W, 3]`.
-    pub(crate) fn composited(&self, fitted: &FittedClip, plain: &Array4<u8>) -> Result<Array4<u8>, ShapeMismatch> {
+    pub(crate) fn composited(
+        &self,
+        fitted: &FittedClip,
+        plain: &Array4<u8>,
+    ) -> Result<Array4<u8>, ShapeMismatch> {
         let mut result = fitted.clip().pixels().clone();
         ShapeMismatch::check("decoded clip", plain.shape(), result.shape())?;
         let white = fitted.mask().values();
         for (f, mut frame) in result.outer_iter_mut().enumerate() {
             let at = Axis(0);
-            let made = composite(frame.view(), plain.index_axis(at, f), white.index_axis(at, f), self.feather)?;
+            let made =
+                composite(frame.view(), plain.index_axis(at, f), white.index_axis(at, f), self.feather)?;
             frame.assign(&made);
         }
         Ok(result)

@@ -35,7 +35,8 @@ pub(crate) fn write(
     steps: u64,
     limits: &Limits,
 ) -> Result<(), VideoError> {
-    let Some(rate) = rows.iter().map(|row| row.fitted.clip().rate()).max_by(|a, b| a.fps().total_cmp(&b.fps()))
+    let Some(rate) =
+        rows.iter().map(|row| row.fitted.clip().rate()).max_by(|a, b| a.fps().total_cmp(&b.fps()))
     else {
         return Ok(());
     };

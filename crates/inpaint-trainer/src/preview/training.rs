@@ -189,8 +189,9 @@ fn failed(sample: usize, step: u64, why: &str) -> Warning {
 }
 
 fn left_out(sample: usize, codec: &str) -> Warning {
-    let message =
-        format!("the sound of sample {sample} is {codec}, which an mp4 cannot hold as it is: previews are silent");
+    let message = format!(
+        "the sound of sample {sample} is {codec}, which an mp4 cannot hold as it is: previews are silent"
+    );
     Warning::new(format!("validation {sample}"), "sound-left-out", message)
 }
 

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn bytes_come_back_and_what_lies_beyond_is_clamped() {
-        let pixels = ndarray::Array4::from_shape_fn((1, 32, 32, 3), |(_, y, x, c)| (y * 32 + x + 7 * c) as u8);
+        let pixels =
+            ndarray::Array4::from_shape_fn((1, 32, 32, 3), |(_, y, x, c)| (y * 32 + x + 7 * c) as u8);
         let clip = Clip::new(pixels.clone(), FrameRate::DEFAULT).unwrap();
         let tensor = pixels_to_tensor(&clip, &Device::flex());
         assert_eq!(tensor_to_pixels(tensor.clone()), pixels.into_raw_vec_and_offset().0);

@@ -7,8 +7,7 @@ use tempfile::tempdir;
 use tensor_batch::{FrameRate, Size};
 use video_fit::{Limits, Sound, VideoError, probe, write_mp4, write_mp4_with_sound};
 use video_rs::ffmpeg::{
-    self, ChannelLayout, Packet, Rational, codec,
-    encoder,
+    self, ChannelLayout, Packet, Rational, codec, encoder,
     format::{
         Sample, flag,
         sample::Type::{Packed, Planar},
@@ -45,8 +44,14 @@ fn write_tone(path: &Path, container: &str, name: &str) -> Result<(), ffmpeg::Er
         tone.set_pts(Some(start as i64));
         let value = |i: usize| ((start + i) as f32 * 440.0 * std::f32::consts::TAU / HERTZ as f32).sin();
         match format {
-            Sample::F32(_) => tone.plane_mut::<f32>(0).iter_mut().enumerate().for_each(|(i, s)| *s = value(i)),
-            _ => tone.plane_mut::<i16>(0).iter_mut().enumerate().for_each(|(i, s)| *s = (9e3 * value(i)) as i16),
+            Sample::F32(_) => {
+                tone.plane_mut::<f32>(0).iter_mut().enumerate().for_each(|(i, s)| *s = value(i))
+            }
+            _ => tone
+                .plane_mut::<i16>(0)
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, s)| *s = (9e3 * value(i)) as i16),
         }
         audio.send_frame(&tone)?;
         drain(&mut audio, &mut output)?;

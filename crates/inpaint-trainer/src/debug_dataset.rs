@@ -159,7 +159,7 @@ impl DebugDataset {
         for (name, path) in &self.files {
             // Clips are compressed already, and latents are noise to a compressor.
             let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-            zip.start_file(name, options.large_file(true)).map_err(io::Error::other)?;
+            zip.start_file(name, options).map_err(io::Error::other)?;
             io::copy(&mut File::open(path)?, &mut zip)?;
         }
         zip.finish().map_err(io::Error::other)?.flush()

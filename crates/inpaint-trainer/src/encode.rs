@@ -130,7 +130,7 @@ impl Vae<'_> {
         };
         let pixels = pixels_to_tensor(fitted.clip(), device);
         let latents = match whole {
-            Some(whole) if fitted.clip().latent_grid().tokens() > whole.tokens() => {
+            Some(whole) if fitted.clip().latent_grid().tokens() > whole.latent_grid().tokens() => {
                 let tile =
                     Tile::new(TILE, OVERLAP).and_then(|tile| encoder.encode_tiled_spatially(pixels, tile));
                 tile.map_err(|e| RunError::of(Stage::EncodeClips, e))?

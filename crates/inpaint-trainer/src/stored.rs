@@ -190,7 +190,7 @@ impl Stored {
     }
 
     fn read(&self, archive: &mut ZipArchive<File>, file: &str, stem: &str) -> Result<LatentExample, String> {
-        let cells = 4 * 128 * self.bucket.tokens() as u64;
+        let cells = 4 * 128 * self.bucket.latent_grid().tokens() as u64;
         let bytes = member(archive, file, 2 * cells + CONTEXT_BYTES)?;
         let example = parse_latent_example(bytes, stem)?;
         let (found, wanted) = (example.grid(), self.bucket.latent_grid());

@@ -360,8 +360,9 @@ mod tests {
         write_latent_example(&path, &example).unwrap();
         let bytes = fs::read(&path).unwrap();
         assert_eq!(parse_latent_example(bytes.clone(), "a").unwrap(), example);
-        for damaged in [&bytes[..bytes.len() - 1], &bytes[..20], &[bytes.as_slice(), b"x"].concat()] {
-            assert!(parse_latent_example(damaged.to_vec(), "a").is_err());
+        let longer = [bytes.clone(), b"x".to_vec()].concat();
+        for damaged in [bytes[..bytes.len() - 1].to_vec(), bytes[..20].to_vec(), longer] {
+            assert!(parse_latent_example(damaged, "a").is_err());
         }
         assert_eq!(cache.context(&cache.entries()[0].context).unwrap(), example.context());
     }

@@ -20,10 +20,10 @@ const BLOCK: u64 = 64 << 10;
 
 /// Fields of the request that are not compared: where the data lie (their content is compared), and what the plan has
 /// under another name.
-const NOT_COMPARED: [&str; 2] = ["training_data_url", "number_of_steps"];
+const NOT_COMPARED: &[&str] = &["training_data_url", "number_of_steps"];
 
 /// Options that do not change what is trained.
-const PACE: [&str; 3] = ["snapshot_every", "fixed_loss_every", "preview_every"];
+const PACE: &[&str] = &["snapshot_every", "fixed_loss_every", "preview_every"];
 
 /// The examples of a run and its models, by content.
 #[derive(Debug)]

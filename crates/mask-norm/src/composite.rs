@@ -1,6 +1,6 @@
 //! A generated picture over its source: what is kept stays what it was, bit for bit.
 
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Zip};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 use tensor_batch::ShapeMismatch;
 
 /// How a generated picture fades in, from the edge of the white area inwards.
@@ -41,13 +41,14 @@ impl Feather {
 /// How far the nearest kept pixel of its own column is from every pixel, at most `reach`.
 fn distances_down(white: ArrayView2<'_, bool>, reach: usize) -> Array2<usize> {
     let mut distances = white.mapv(|white| if white { reach } else { 0 });
-    let (height, _) = white.dim();
-    let relax = |distances: &mut Array2<usize>, from: usize, to: usize| {
-        let (from, mut to) = distances.multi_slice_mut((ndarray::s![from, ..], ndarray::s![to, ..]));
-        Zip::from(&mut to).and(&from).for_each(|to, from| *to = (*to).min(from + 1));
+    let (height, width) = white.dim();
+    let mut relax = |from: usize, to: usize| {
+        for x in 0..width {
+            distances[[to, x]] = distances[[to, x]].min(distances[[from, x]] + 1);
+        }
     };
-    (1..height).for_each(|y| relax(&mut distances, y - 1, y));
-    (1..height).rev().for_each(|y| relax(&mut distances, y, y - 1));
+    (1..height).for_each(|y| relax(y - 1, y));
+    (1..height).rev().for_each(|y| relax(y, y - 1));
     distances
 }
 

@@ -180,6 +180,11 @@ mod tests {
         Array4::from_elem((1, 16, 32, 3), value)
     }
 
+    /// Fills the white half.
+    fn right(picture: &mut Array4<u8>, value: u8) {
+        picture.slice_axis_mut(Axis(2), Slice::from(16..)).fill(value);
+    }
+
     /// Stripes of two pixels.
     fn stripes(dark: u8, bright: u8) -> Array4<u8> {
         Array4::from_shape_fn((1, 16, 32, 3), |(_, _, x, _)| if x / 2 % 2 == 0 { dark } else { bright })
@@ -192,7 +197,7 @@ mod tests {
     #[test]
     fn psnr_is_that_of_the_region_alone() {
         let mut other = flat(110);
-        other.slice_mut(ndarray::s![.., .., 16.., ..]).fill(100);
+        right(&mut other, 100);
         let of = |region| psnr(flat(100).view(), other.view(), &halves(), region);
         // An error of 10 everywhere: 10 log10(65025 / 100).
         near(of(Region::Kept), 28.130_803_608_679_1);
@@ -216,7 +221,7 @@ mod tests {
         assert!((of(&picture, Region::White) - 1.0).abs() < 1e-9);
         assert!(of(&negative, Region::White) < -0.5, "{}", of(&negative, Region::White));
         let mut half = picture.clone();
-        half.slice_mut(ndarray::s![.., .., 16.., ..]).fill(0);
+        right(&mut half, 0);
         assert!((of(&half, Region::Kept) - 1.0).abs() < 1e-9, "what is white does not count among the kept");
         assert!(of(&half, Region::White) < 0.1);
     }
@@ -225,7 +230,7 @@ mod tests {
     fn a_seam_stands_out_by_its_step_against_those_inside() {
         // Flat halves: 40 across, nothing inside.
         let mut step = flat(60);
-        step.slice_mut(ndarray::s![.., .., 16.., ..]).fill(100);
+        right(&mut step, 100);
         near(seam(step.view(), &halves()), 41.0);
         near(seam(flat(60).view(), &halves()), 1.0);
         // Rows of 0 and 20 in turn: 20 down inside, 0 along; nothing across the edge, which is upright.

@@ -123,7 +123,7 @@ fn damaged(sandbox: &Sandbox, archive: &str, settings: &[&str]) {
     let mut files = Vec::new();
     for index in 0..zip.len() {
         let mut member = zip.by_index(index).unwrap();
-        let (name, mut bytes) = (member.name().to_owned(), Vec::new());
+        let (name, mut bytes) = (member.name().unwrap().into_owned(), Vec::new());
         member.read_to_end(&mut bytes).unwrap();
         if name.ends_with("latents.safetensors") {
             let middle = bytes.len() / 2;

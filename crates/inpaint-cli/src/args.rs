@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Look into a LoRA file of any trainer: rank, modules, types, metadata, and whether it is sound
     Inspect(InspectArgs),
+    /// Inpaint one video, with a LoRA or without
+    Preview(PreviewArgs),
 }
 
 #[derive(Debug, Args)]
@@ -33,7 +35,8 @@ pub(crate) struct RequestArgs {
     pub(crate) request: Option<PathBuf>,
     /// Set a field of the request, or a training option (latent_rule, mask_grow_pixels, mask_grow_frames, scheduler,
     /// accumulation, max_grad_norm, weight_decay, seed, timestep_sampler, holdout_examples, fixed_loss_every,
-    /// snapshot_every)
+    /// snapshot_every, preview_every, preview_steps, preview_cfg, preview_rescale, preview_stg_block, preview_schedule,
+    /// preview_feather, preview_truth)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Size of training and validation, instead of resolution, aspect ratio and frames: multiples of 32, 8k+1 frames
@@ -51,6 +54,19 @@ pub(crate) struct TrainArgs {
     pub(crate) dataset: Option<String>,
     #[command(flatten)]
     pub(crate) request: RequestArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Folder of the results; an earlier run's are set aside as DIR.1, DIR.2, ...
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
+    /// Go on with the unfinished run in the folder of the results; the other arguments must be what they were
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+/// What computes.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
     /// The checkpoint: `tiny`, which comes with this program, or an LTX-2.3 file
     #[arg(long, value_name = "tiny|FILE.safetensors", default_value = "tiny")]
     pub(crate) model: String,
@@ -69,12 +85,29 @@ pub(crate) struct TrainArgs {
     /// Seed of every random draw [default: 42]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Folder of the results; an earlier run's are set aside as DIR.1, DIR.2, ...
-    #[arg(long, value_name = "DIR", default_value = "out")]
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArgs {
+    /// The video: a file or an http(s) URL
+    #[arg(long, value_name = "PATH|URL")]
+    pub(crate) video: String,
+    /// Its mask, an image or a video: white is regenerated
+    #[arg(long, value_name = "PATH|URL")]
+    pub(crate) mask: String,
+    /// What the white area shall show
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: String,
+    /// The LoRA [default: none, the model as it is]
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) lora: Option<PathBuf>,
+    /// Where the result goes; the decoder's own output lies beside it as FILE-plain.mp4
+    #[arg(long, value_name = "FILE.mp4", default_value = "preview.mp4")]
     pub(crate) out: PathBuf,
-    /// Go on with the unfinished run in the folder of the results; the other arguments must be what they were
-    #[arg(long)]
-    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +180,17 @@ impl RequestArgs {
         seed: Option<u64>,
         preset: &[String],
     ) -> Result<(TrainRequest, TrainOptions), BadRequest> {
+        self.checked_with(preset, dataset, seed, &[])
+    }
+
+    /// The same, with settings of the command's own that override all others.
+    pub(crate) fn checked_with(
+        &self,
+        preset: &[String],
+        dataset: Option<&str>,
+        seed: Option<u64>,
+        own: &[String],
+    ) -> Result<(TrainRequest, TrainOptions), BadRequest> {
         let mut draft = Draft::new(self.file()?).map_err(BadRequest::Faults)?;
         preset.iter().for_each(|pair| draft.set(pair));
         if let Some(dataset) = dataset {
@@ -155,7 +199,7 @@ impl RequestArgs {
         if let Some(seed) = seed {
             draft.set(&format!("seed={seed}"));
         }
-        self.set.iter().for_each(|pair| draft.set(pair));
+        self.set.iter().chain(own).for_each(|pair| draft.set(pair));
         let (request, options) = draft.check().map_err(BadRequest::Faults)?;
         match self.bucket {
             Some(bucket) => Ok((request.with_bucket(bucket), options)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use inpaint_trainer::{Event, Largest, ProcessMemory, Rehearsal, Stage, TrainEvent};
+use inpaint_trainer::{Event, Largest, PreviewReport, ProcessMemory, Rehearsal, Stage, TrainEvent};
 
 /// Shows events as they come; silent where stderr is no terminal, but for one line a stage.
 pub(crate) struct Progress {
@@ -32,6 +32,10 @@ impl Progress {
             Event::Predicted(largest) => self.predicted(largest),
             Event::Rehearsed(rehearsal) => self.rehearsed(rehearsal),
             Event::Trained(event) => self.trained(event),
+            Event::Sampling { step, sample, done, total } => {
+                self.bar.set_message(format!("preview of sample {sample} after step {step}: {done}/{total}"));
+            }
+            Event::Previewed(report) => self.previewed(report),
             _ => {}
         }
     }
@@ -88,6 +92,21 @@ impl Progress {
             }
             _ => {}
         }
+    }
+
+    fn previewed(&mut self, report: &PreviewReport) {
+        let told = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+        let numbers = &report.numbers;
+        self.line(&format!(
+            "step {}: preview of sample {}: kept {} dB, white {} dB, seam {} ({} in the source), {:.1} s",
+            report.step,
+            report.sample,
+            told(numbers.kept_psnr),
+            told(numbers.white_psnr),
+            told(numbers.seam),
+            told(numbers.source_seam),
+            report.seconds
+        ));
     }
 
     /// A line above the bar.

@@ -1,6 +1,9 @@
 //! `inpaint train`: the main job.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use inpaint_trainer::{
     Answer, BasePrecision, Cancel, Outcome, RunError, Settings, TrainOptions, TrainRequest, Watch,
@@ -9,19 +12,19 @@ use inpaint_trainer::{
 use tensor_batch::Bucket;
 
 use crate::{
-    args::{BadRequest, TrainArgs, limits},
+    args::{BadRequest, ModelArgs, TrainArgs, limits},
     assets::Assets,
     progress::Progress,
     say,
 };
 
 /// What the demo trains at, small enough for a laptop.
-const DEMO_BUCKET: &str = "256x256x25";
+pub(crate) const DEMO_BUCKET: &str = "256x256x25";
 const DEMO_STEPS: &str = "number_of_steps=100";
 
 pub(crate) fn train(args: &TrainArgs) -> ExitCode {
     let json = args.request.json;
-    let settings = match settings(args) {
+    let settings = match settings(&args.model, &args.out, args.resume) {
         Ok(settings) => settings,
         Err(bad) => return refuse(bad, json),
     };
@@ -82,7 +85,8 @@ pub(crate) fn refuse(bad: BadRequest, json: bool) -> ExitCode {
     }
 }
 
-fn settings(args: &TrainArgs) -> Result<Settings, BadRequest> {
+/// The operator's side, of whatever is done in `out`.
+pub(crate) fn settings(args: &ModelArgs, out: &Path, resume: bool) -> Result<Settings, BadRequest> {
     let (checkpoint, text_encoder) = match (args.model.as_str(), &args.text_encoder) {
         ("tiny", None) => {
             let assets = Assets::find().map_err(BadRequest::Assets)?;
@@ -102,8 +106,8 @@ fn settings(args: &TrainArgs) -> Result<Settings, BadRequest> {
         device: args.device.clone(),
         base_precision: args.base_precision.unwrap_or_else(|| BasePrecision::default_on(&args.device)),
         offload: args.offload,
-        out: args.out.clone(),
-        resume: args.resume,
+        out: out.to_owned(),
+        resume,
         limits: limits(),
     })
 }
@@ -114,11 +118,11 @@ fn request(args: &TrainArgs) -> Result<(TrainRequest, TrainOptions), BadRequest>
         || args.request.request.is_some()
         || args.request.set.iter().any(|pair| pair.starts_with("training_data_url="));
     if own {
-        return args.request.checked(args.dataset.as_deref(), args.seed, &[]);
+        return args.request.checked(args.dataset.as_deref(), args.model.seed, &[]);
     }
     let demo = Assets::find().and_then(|assets| assets.demo()).map_err(BadRequest::Assets)?;
     let preset = [format!("training_data_url={}", demo.display()), DEMO_STEPS.to_owned()];
-    let (request, options) = args.request.checked(None, args.seed, &preset)?;
+    let (request, options) = args.request.checked(None, args.model.seed, &preset)?;
     match DEMO_BUCKET.parse::<Bucket>() {
         Ok(bucket) if args.request.bucket.is_none() => Ok((request.with_bucket(bucket), options)),
         _ => Ok((request, options)),
@@ -156,16 +160,16 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
         (Some(&files.lora_file), "the LoRA, for ComfyUI, diffusers and PEFT"),
         (Some(&files.config_file), "what it was trained with"),
         (Some(&files.report_file), "the run on one page: open it in a browser"),
-        (files.video.as_ref(), "the previews, side by side"),
-        (Some(&files.metrics_file), "loss, sigma and rate of every step"),
-        (files.debug_dataset.as_ref(), "the fitted clips and masks"),
+        (files.video.as_ref(), "the samples before training and now, side by side"),
+        (Some(&files.metrics_file), "loss, sigma and rate of every step, numbers of previews"),
+        (files.debug_dataset.as_ref(), "fitted clips, masks and latents, to look at or to train on"),
     ];
     for (file, what) in named {
         if let Some(file) = file {
             say::result(&format!("  {out}/{:<22} {:>10}  {what}", file.file_name, say::size(file.file_size)));
         }
     }
-    if args.model == "tiny" {
+    if args.model.model == "tiny" {
         say::result(
             "the tiny model has random weights: its LoRA proves the road, not the picture. Next:\n  \
              your own data:      cargo xtask train --dataset CLIPS.zip --bucket 256x256x25\n  \

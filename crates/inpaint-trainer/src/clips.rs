@@ -9,7 +9,7 @@ use crate::{
     example::{Findings, Fit, Surveyed, survey},
 };
 
-/// The clips of an archive, each fitted when asked for; never none.
+/// Clips, each fitted when asked for. Those of an archive are never none.
 #[derive(Debug)]
 pub(crate) struct FittedClips {
     examples: Vec<Surveyed>,
@@ -17,6 +17,10 @@ pub(crate) struct FittedClips {
 }
 
 impl FittedClips {
+    pub(crate) fn new(examples: Vec<Surveyed>, limits: &Limits) -> Self {
+        Self { examples, limits: limits.clone() }
+    }
+
     /// The examples, without their pixels.
     pub(crate) fn examples(&self) -> &[Surveyed] {
         &self.examples
@@ -61,7 +65,7 @@ pub(crate) fn fit(
     if !faults.is_empty() {
         return Err(RunError::Rejected { details: faults, report: Box::new(report) });
     }
-    Ok((FittedClips { examples: used, limits: limits.clone() }, report))
+    Ok((FittedClips::new(used, limits), report))
 }
 
 impl FitReport {

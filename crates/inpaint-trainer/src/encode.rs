@@ -10,8 +10,8 @@ use ndarray::{Array2, Array4};
 use tensor_batch::{Bucket, ClipSource, FittedClip};
 
 use crate::{
-    Cuts, Device, Disk, RunError, Stage, Watch, clips::FittedClips, debug_dataset::DebugDataset,
-    disk::latent_cache_bytes, identity::Identity,
+    Cuts, Device, Disk, RunError, Stage, TrainRequest, Watch, clips::FittedClips,
+    debug_dataset::DebugDataset, disk::latent_cache_bytes, identity::Identity, stored::Stored,
 };
 
 /// What the encoders take besides the clips.
@@ -24,68 +24,43 @@ pub(crate) struct Encoders<'a> {
 }
 
 impl Encoders<'_> {
-    /// Encodes every clip and every distinct prompt into a cache in `folder`, except for what is there already. Only
-    /// one of the two encoders is in memory at a time.
+    /// Encodes every clip, every sample of previews and every distinct prompt into a cache, except for what is there
+    /// already. Only one of the two encoders is in memory at a time.
     pub(crate) fn encode(
         &self,
-        clips: &FittedClips,
+        data: &Data<'_>,
         identity: &Identity,
-        folder: &Path,
+        cache: LatentCacheWriter,
         mut debug: Option<&mut DebugDataset>,
         watch: &mut Watch<'_>,
     ) -> Result<LatentCache, RunError> {
-        let cache = LatentCacheWriter::open(folder).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
-        watch.stage(Stage::EncodeClips, clips.len(), |watch| {
-            let mut loaded = None;
-            for (index, entry) in identity.entries.iter().enumerate() {
-                let cached = cache.has_example(&entry.example);
-                if !cached || debug.is_some() {
-                    let fitted = clips.get(index).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
-                    if !cached {
-                        let encoder = match &mut loaded {
-                            Some(encoder) => encoder,
-                            none => {
-                                none.insert(VideoEncoder::load(self.checkpoint, self.device).map_err(failed)?)
-                            }
-                        };
-                        self.encode_clip(encoder, &fitted, &entry.example, &cache)?;
-                    }
+        let total = identity.entries.len() + identity.samples.len();
+        watch.stage(Stage::EncodeClips, total, |watch| {
+            let mut vae = Vae { encoders: self, loaded: None, cache: &cache };
+            if let Some(stored) = data.stored {
+                stored.fill(&cache, watch)?;
+            }
+            for (index, entry) in identity.entries.iter().enumerate().take(data.clips.len()) {
+                if debug.is_some() || !cache.has_example(&entry.example) {
+                    let fitted = data.clips.get(index).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+                    vae.encode(&fitted, &entry.example, None)?;
                     if let Some(debug) = debug.as_deref_mut() {
-                        debug.add(&fitted)?;
+                        debug.add(&fitted, &data.clips.examples()[index])?;
                     }
                 }
                 watch.done(index + 1)?;
+            }
+            for (index, entry) in identity.samples.iter().enumerate().take(data.samples.len()) {
+                if !cache.has_example(&entry.example) {
+                    let fitted = data.samples.get(index).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+                    vae.encode(&fitted, &entry.example, Some(data.bucket))?;
+                }
+                watch.done(identity.entries.len() + index + 1)?;
             }
             Ok(())
         })?;
         self.encode_prompts(identity, &cache, watch)?;
         cache.finish(identity.entries.clone()).map_err(|e| RunError::of(Stage::EncodePrompts, e))
-    }
-
-    fn encode_clip(
-        &self,
-        encoder: &VideoEncoder,
-        fitted: &FittedClip,
-        key: &Digest,
-        cache: &LatentCacheWriter,
-    ) -> Result<(), RunError> {
-        let latents = self.latents(encoder, fitted)?;
-        let written = cache.write_example(key, &latents, fitted.latent_mask(), fitted.clip().rate());
-        written.map_err(|e| RunError::of(Stage::EncodeClips, e))
-    }
-
-    /// Normalised latents `[128, F', H', W']`.
-    fn latents(&self, encoder: &VideoEncoder, fitted: &FittedClip) -> Result<Array4<f32>, RunError> {
-        let pixels = pixels_to_tensor(fitted.clip(), self.device);
-        let latents = match self.cuts.tile {
-            None => encoder.encode(pixels),
-            Some([size, overlap]) => Tile::new(size, overlap)
-                .and_then(|tile| encoder.encode_tiled_spatially(pixels, tile))
-                .map_err(|e| RunError::of(Stage::EncodeClips, e))?,
-        };
-        let (values, [_, channels, frames, height, width]) = to_host(latents);
-        let latents = Array4::from_shape_vec([channels, frames, height, width], values);
-        latents.map_err(|e| RunError::Failed { stage: Stage::EncodeClips, source: e.into() })
     }
 
     /// The context `[L, D]` of every prompt that the cache does not have.
@@ -120,16 +95,73 @@ impl Encoders<'_> {
     }
 }
 
-/// Fails if the cache of so many clips has no room on the disk of `folder`.
+/// What there is to encode.
+pub(crate) struct Data<'a> {
+    pub(crate) clips: &'a FittedClips,
+    pub(crate) samples: &'a FittedClips,
+    /// Examples that come encoded, in place of clips.
+    pub(crate) stored: Option<&'a Stored>,
+    /// What is trained at: samples that are larger are encoded in tiles, so that they need no more than clips do.
+    pub(crate) bucket: Bucket,
+}
+
+/// The video encoder, which is loaded when the first clip needs it.
+struct Vae<'a> {
+    encoders: &'a Encoders<'a>,
+    loaded: Option<VideoEncoder>,
+    cache: &'a LatentCacheWriter,
+}
+
+impl Vae<'_> {
+    /// Writes the latents of a clip, unless they are there; in tiles if it has more pixels than `whole`.
+    fn encode(&mut self, fitted: &FittedClip, key: &Digest, whole: Option<Bucket>) -> Result<(), RunError> {
+        if self.cache.has_example(key) {
+            return Ok(());
+        }
+        let latents = self.latents(fitted, whole)?;
+        let written = self.cache.write_example(key, &latents, fitted.latent_mask(), fitted.clip().rate());
+        written.map_err(|e| RunError::of(Stage::EncodeClips, e))
+    }
+
+    /// Normalised latents `[128, F', H', W']`.
+    fn latents(&mut self, fitted: &FittedClip, whole: Option<Bucket>) -> Result<Array4<f32>, RunError> {
+        let Encoders { checkpoint, device, cuts, .. } = self.encoders;
+        let encoder = match &mut self.loaded {
+            Some(encoder) => encoder,
+            none => none.insert(VideoEncoder::load(checkpoint, device).map_err(failed)?),
+        };
+        let pixels = pixels_to_tensor(fitted.clip(), device);
+        let is_large = |whole: Bucket| fitted.clip().latent_grid().tokens() > whole.latent_grid().tokens();
+        let large = whole.is_some_and(is_large).then_some([TILE, OVERLAP]);
+        let latents = match cuts.tile.or(large) {
+            None => encoder.encode(pixels),
+            Some([size, overlap]) => Tile::new(size, overlap)
+                .and_then(|tile| encoder.encode_tiled_spatially(pixels, tile))
+                .map_err(|e| RunError::of(Stage::EncodeClips, e))?,
+        };
+        let (values, [_, channels, frames, height, width]) = to_host(latents);
+        let latents = Array4::from_shape_vec([channels, frames, height, width], values);
+        latents.map_err(|e| RunError::Failed { stage: Stage::EncodeClips, source: e.into() })
+    }
+}
+
+/// Pixels of a tile of a large sample, and those that it shares with the next.
+const TILE: usize = 512;
+const OVERLAP: usize = 128;
+
+/// Fails if the cache of all clips and samples has no room on the disk of `folder`.
 pub(crate) fn check_room(
-    clips: usize,
-    bucket: Bucket,
+    identity: &Identity,
+    request: &TrainRequest,
     checkpoint: &Checkpoint,
     folder: &Path,
     disk: Disk,
 ) -> Result<(), RunError> {
     let context_width = ConnectorConfig::of(checkpoint).map_err(failed)?.inner_dim();
-    let room = disk.need(folder, latent_cache_bytes(clips, bucket, context_width));
+    // A sample counts its context twice: the negative prompt has one, too.
+    let clips = latent_cache_bytes(identity.entries.len(), request.bucket(), context_width);
+    let samples = latent_cache_bytes(2 * identity.samples.len(), request.validation_bucket(), context_width);
+    let room = disk.need(folder, clips.saturating_add(samples));
     room.map_err(|e| RunError::of(Stage::EncodeClips, e))
 }
 

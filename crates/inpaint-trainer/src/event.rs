@@ -11,7 +11,7 @@ use std::{
 
 use lora_train::{Largest, Rehearsal, TrainEvent};
 
-use crate::{MemoryPlan, RunError, Warning};
+use crate::{MemoryPlan, PreviewReport, RunError, Warning};
 
 /// The stages of a run, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,8 @@ pub enum Stage {
     EncodePrompts,
     /// Latents teach the adapters; units are steps.
     Train,
+    /// A video is inpainted on its own; units are denoising steps.
+    Preview,
     /// Files are written; one unit.
     Publish,
 }
@@ -48,6 +50,7 @@ impl Stage {
             Self::EncodeClips => "encoding clips",
             Self::EncodePrompts => "encoding prompts",
             Self::Train => "training",
+            Self::Preview => "inpainting",
             Self::Publish => "writing files",
         }
     }
@@ -91,6 +94,19 @@ pub enum Event {
     Rehearsed(Rehearsal),
     /// What training tells.
     Trained(TrainEvent),
+    /// A denoising step of a preview is done.
+    Sampling {
+        /// Optimiser steps done.
+        step: u64,
+        /// The sample, from 1.
+        sample: usize,
+        /// Denoising steps done.
+        done: u64,
+        /// All of them.
+        total: u64,
+    },
+    /// A preview was made.
+    Previewed(PreviewReport),
 }
 
 /// Stops a run from another thread, at the next clip, prompt or step.
@@ -205,6 +221,12 @@ impl StageWatch<'_, '_> {
             (self.watch.observe)(Event::Progress { stage: self.stage, done: report.step as u64 });
         }
         (self.watch.observe)(Event::Trained(event));
+        self.go_on()
+    }
+
+    /// Tells of something, and whether to go on.
+    pub(crate) fn tell(&mut self, event: Event) -> ControlFlow<()> {
+        (self.watch.observe)(event);
         self.go_on()
     }
 

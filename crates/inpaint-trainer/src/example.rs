@@ -5,7 +5,10 @@ mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use dataset_zip::MaskSource;
 use lora_train::{Digest, DigestBuilder};
@@ -137,6 +140,16 @@ impl Surveyed {
 
     pub(crate) fn caption(&self) -> Option<&Caption> {
         self.caption.as_ref()
+    }
+
+    /// Where the clip lies, as it came.
+    pub(crate) fn clip(&self) -> &Path {
+        &self.clip
+    }
+
+    /// How it is brought into the bucket.
+    pub(crate) fn plan(&self) -> &FitPlan {
+        &self.plan
     }
 
     /// Adds all that decides what [`fitted`](Self::fitted) gives, the files by their content.

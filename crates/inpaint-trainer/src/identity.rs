@@ -9,7 +9,9 @@ use std::{
 use lora_train::{CacheEntry, Digest, DigestBuilder, Fingerprint, TrainPlan};
 use tensor_batch::Caption;
 
-use crate::{BasePrecision, RunError, Settings, Stage, TrainOptions, TrainRequest, clips::FittedClips};
+use crate::{
+    BasePrecision, RunError, Settings, Stage, TrainOptions, TrainRequest, clips::FittedClips, encode::Data,
+};
 
 /// Changes when clips are fitted or encoded in another way, so that older work is not taken up.
 const ENCODING: &[u8] = b"encoding 1";
@@ -20,10 +22,10 @@ const BLOCK: u64 = 64 << 10;
 
 /// Fields of the request that are not compared: where the data lie (their content is compared), and what the plan has
 /// under another name.
-const NOT_COMPARED: [&str; 2] = ["training_data_url", "number_of_steps"];
+const NOT_COMPARED: &[&str] = &["training_data_url", "number_of_steps"];
 
 /// Options that do not change what is trained.
-const PACE: [&str; 2] = ["snapshot_every", "fixed_loss_every"];
+const PACE: &[&str] = &["snapshot_every", "fixed_loss_every", "preview_every"];
 
 /// The examples of a run and its models, by content.
 #[derive(Debug)]
@@ -33,38 +35,60 @@ pub(crate) struct Identity {
     precision: BasePrecision,
     /// The examples, in order.
     pub(crate) entries: Vec<CacheEntry>,
+    /// The samples of previews, in order, and what previews shall not show; none without samples.
+    pub(crate) samples: Vec<CacheEntry>,
+    pub(crate) negative: Option<Digest>,
     /// Every distinct prompt with the name of its context.
     pub(crate) prompts: Vec<(Digest, String)>,
 }
 
 impl Identity {
-    /// Digests clips, masks and models.
-    pub(crate) fn of(clips: &FittedClips, trigger: &str, settings: &Settings) -> Result<Self, RunError> {
+    /// Digests clips, masks and models. Examples that come encoded bring their own digests.
+    pub(crate) fn of(data: &Data<'_>, request: &TrainRequest, settings: &Settings) -> Result<Self, RunError> {
         let checkpoint = sampled(std::slice::from_ref(&settings.checkpoint))
             .map_err(RunError::io(Stage::Survey, &settings.checkpoint))?;
         let folder = &settings.text_encoder;
         let text_encoder =
             files(folder).and_then(|files| sampled(&files)).map_err(RunError::io(Stage::Survey, folder))?;
-        let precision = settings.base_precision;
-        let mut identity =
-            Self { checkpoint, text_encoder, precision, entries: Vec::new(), prompts: Vec::new() };
-        for example in clips.examples() {
-            let prompt = Caption::prompt(trigger, example.caption());
-            let key = DigestBuilder::new().part(ENCODING).part(checkpoint.as_bytes());
-            let key = example.digest(key).map_err(|e| RunError::of(Stage::Survey, e))?;
-            let context = identity.context(prompt);
-            identity.entries.push(CacheEntry {
-                stem: example.stem().as_str().to_owned(),
-                example: key,
-                context,
-            });
+        let mut identity = Self {
+            checkpoint,
+            text_encoder,
+            precision: settings.base_precision,
+            entries: Vec::new(),
+            samples: Vec::new(),
+            negative: None,
+            prompts: Vec::new(),
+        };
+        identity.entries = match data.stored {
+            Some(stored) => {
+                stored.check_models(checkpoint, text_encoder)?;
+                stored.entries()
+            }
+            None => identity.entries_of(data.clips, request.trigger_phrase())?,
+        };
+        // Prompts of samples are taken as they are.
+        identity.samples = identity.entries_of(data.samples, "")?;
+        if !identity.samples.is_empty() {
+            identity.negative = Some(identity.context(request.validation_negative_prompt().to_owned()));
         }
         Ok(identity)
     }
 
-    /// What the checkpoint and the text encoder are, by content.
-    pub(crate) fn models(&self) -> [Digest; 2] {
-        [self.checkpoint, self.text_encoder]
+    /// The digests of checkpoint and text encoder.
+    pub(crate) fn models(&self) -> (Digest, Digest) {
+        (self.checkpoint, self.text_encoder)
+    }
+
+    fn entries_of(&mut self, clips: &FittedClips, trigger: &str) -> Result<Vec<CacheEntry>, RunError> {
+        let mut entries = Vec::new();
+        for example in clips.examples() {
+            let prompt = Caption::prompt(trigger, example.caption());
+            let key = DigestBuilder::new().part(ENCODING).part(self.checkpoint.as_bytes());
+            let key = example.digest(key).map_err(|e| RunError::of(Stage::Survey, e))?;
+            let context = self.context(prompt);
+            entries.push(CacheEntry { stem: example.stem().as_str().to_owned(), example: key, context });
+        }
+        Ok(entries)
     }
 
     fn context(&mut self, prompt: String) -> Digest {
@@ -97,10 +121,13 @@ impl Identity {
             .with("base model", self.checkpoint)
             .with("base precision", self.precision)
             .with("text encoder", self.text_encoder);
-        for entry in &self.entries {
-            let content = DigestBuilder::new().part(entry.example.as_bytes()).part(entry.context.as_bytes());
-            let name = tensor_batch::Stem::new(entry.stem.clone());
-            fingerprint = fingerprint.with(format!("example `{name}`"), content.finish());
+        for (what, entries) in [("example", &self.entries), ("sample", &self.samples)] {
+            for entry in entries {
+                let content =
+                    DigestBuilder::new().part(entry.example.as_bytes()).part(entry.context.as_bytes());
+                let name = tensor_batch::Stem::new(entry.stem.clone());
+                fingerprint = fingerprint.with(format!("{what} `{name}`"), content.finish());
+            }
         }
         fingerprint
     }

@@ -10,7 +10,7 @@ use std::{
 use lora_train::{EventFile, Losses, TrainEvent, write_whole};
 use serde_json::{Value, json};
 
-use crate::ProcessMemory;
+use crate::{PreviewNumbers, PreviewReport, ProcessMemory};
 
 /// Lines of JSON.
 pub(crate) const METRICS: &str = "metrics.jsonl";
@@ -24,6 +24,8 @@ const QUARTERS: [&str; 4] = ["0-0.25", "0.25-0.5", "0.5-0.75", "0.75-1"];
 pub(crate) struct Metrics {
     lines: File,
     events: EventFile,
+    /// Step and sample of every preview that was told.
+    previews: Vec<(u64, u64)>,
 }
 
 impl Metrics {
@@ -31,14 +33,30 @@ impl Metrics {
     /// again, is removed.
     pub(crate) fn open(out: &Path, step: usize) -> io::Result<Self> {
         let path = out.join(METRICS);
-        write_whole(&path, kept(&path, step)?.as_bytes())?;
+        let kept = kept(&path, step)?;
+        write_whole(&path, kept.as_bytes())?;
         let lines = OpenOptions::new().append(true).open(&path)?;
         let path = out.join(EVENTS);
         let events = match step {
             0 => EventFile::create(&path, now()),
             step => EventFile::resume(&path, step, now()),
         };
-        Ok(Self { lines, events: events? })
+        Ok(Self { lines, events: events?, previews: previews(&kept) })
+    }
+
+    /// Whether a preview of this sample, counted from 1, after this step was told, by an earlier process too.
+    pub(crate) fn has_preview(&self, step: u64, sample: usize) -> bool {
+        self.previews.contains(&(step, sample as u64))
+    }
+
+    /// Appends what there is to say of a preview.
+    pub(crate) fn write_preview(&mut self, report: &PreviewReport) -> io::Result<()> {
+        let line = json!({ "step": report.step, "preview": report });
+        writeln!(self.lines, "{line}")?;
+        self.previews.push((report.step, report.sample as u64));
+        let scalars = preview_scalars(report.sample, &report.numbers);
+        let scalars: Vec<(&str, f64)> = scalars.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
+        self.events.write(report.step as usize, now(), &scalars)
     }
 
     /// Appends what training tells. It is written at once, so that a killed run leaves what it had.
@@ -82,6 +100,23 @@ fn kept(path: &Path, step: usize) -> io::Result<String> {
         step > 0 && at.is_some_and(|at| at <= step as u64)
     };
     Ok(text.split_inclusive('\n').take_while(stays).collect())
+}
+
+/// The previews that these lines tell of.
+fn previews(lines: &str) -> Vec<(u64, u64)> {
+    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|line| Some((line["step"].as_u64()?, line["preview"]["sample"].as_u64()?))).collect()
+}
+
+fn preview_scalars(sample: usize, numbers: &PreviewNumbers) -> Vec<(String, f64)> {
+    let named = [
+        ("kept psnr", numbers.kept_psnr),
+        ("kept ssim", numbers.kept_ssim),
+        ("white psnr", numbers.white_psnr),
+        ("white ssim", numbers.white_ssim),
+        ("seam", numbers.seam),
+    ];
+    named.into_iter().filter_map(|(name, value)| Some((format!("preview {sample}/{name}"), value?))).collect()
 }
 
 /// Seconds since 1970.
@@ -130,6 +165,43 @@ fn evaluation_scalars(at: &lora_train::Evaluation) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preview_that_was_told_is_known_until_its_step_is_done_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let numbers = PreviewNumbers {
+            kept_psnr: Some(20.5),
+            kept_ssim: Some(0.5),
+            white_psnr: None,
+            white_ssim: None,
+            seam: Some(1.5),
+            source_seam: Some(1.0),
+            kept_pixels: 9,
+            kept_differing: 0,
+        };
+        let text = |name: &str| name.to_owned();
+        let report = PreviewReport {
+            step: 2,
+            sample: 1,
+            prompt: text("a fox"),
+            video: text("a.mp4"),
+            plain: text("a-plain.mp4"),
+            still: text("a.jpg"),
+            numbers,
+            seconds: 0.25,
+        };
+        Metrics::open(dir.path(), 0).unwrap().write_preview(&report).unwrap();
+        let line = fs::read_to_string(dir.path().join(METRICS)).unwrap();
+        let wanted = json!({"step": 2, "preview": {
+            "sample": 1, "prompt": "a fox", "video": "a.mp4", "plain": "a-plain.mp4", "still": "a.jpg",
+            "kept_psnr": 20.5, "kept_ssim": 0.5, "white_psnr": null, "white_ssim": null, "seam": 1.5,
+            "source_seam": 1.0, "kept_pixels": 9, "kept_differing": 0, "seconds": 0.25,
+        }});
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), wanted);
+        let metrics = Metrics::open(dir.path(), 2).unwrap();
+        assert!(metrics.has_preview(2, 1) && !metrics.has_preview(2, 2) && !metrics.has_preview(1, 1));
+        assert!(!Metrics::open(dir.path(), 1).unwrap().has_preview(2, 1));
+    }
 
     #[test]
     fn lines_after_the_step_and_a_line_cut_short_are_removed() {

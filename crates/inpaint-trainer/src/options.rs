@@ -1,11 +1,13 @@
 //! Training options beyond the request.
 
-use mask_norm::{Growth, LatentRule};
+use lora_train::InpaintPlan;
+use ltx_model::{STG_BLOCK, Schedule, ScheduleTokens};
+use mask_norm::{Feather, Growth, LatentRule};
 use serde_json::Value;
 
 use crate::{
     Detail, RequestError,
-    request::{Checked, Choice, Fields, Float, Int, Table, object, read_strictly, table},
+    request::{Checked, Choice, Fields, Flag, Float, Int, Table, object, read_strictly, table},
 };
 
 /// How the learning rate runs over the steps. Parameters are the reference's.
@@ -57,6 +59,9 @@ pub(crate) enum RuleName {
 const RULES: &[(&str, RuleName)] =
     &[("cover", RuleName::Cover), ("half", RuleName::Half), ("reference", RuleName::Reference)];
 
+const SCHEDULES: &[(&str, ScheduleTokens)] =
+    &[("reference", ScheduleTokens::Reference), ("actual", ScheduleTokens::Actual)];
+
 table! {
     pub(crate) struct OptionFields: "training option" {
         /// How a mask becomes one of latent cells, in training and previews alike.
@@ -84,6 +89,23 @@ table! {
         fixed_loss_every: u32 = Int { default: 0, min: 0, max: 20_000 };
         /// Steps between two snapshots; 0: only when the run is stopped, and at its end.
         snapshot_every: u32 = Int { default: 100, min: 0, max: 20_000 };
+        /// Steps between two previews; 0: a tenth of the run, and at least 100. There is always one before the first step
+        /// and one after the last.
+        preview_every: u32 = Int { default: 0, min: 0, max: 20_000 };
+        /// Denoising steps of a preview.
+        preview_steps: u32 = Int { default: 30, min: 1, max: 200 };
+        /// The strength of the prompt against the negative prompt in previews; 1: the latter is left out.
+        preview_cfg: f64 = Float { default: 3.0, min: 0.0, max: 30.0 };
+        /// How far the spread of a guided prediction is brought back to that of the plain one, in previews.
+        preview_rescale: f64 = Float { default: 0.7, min: 0.0, max: 1.0 };
+        /// The block that spatio-temporal guidance perturbs, of 48: a model of another depth takes the one in its place.
+        preview_stg_block: u32 = Int { default: STG_BLOCK as u32, min: 0, max: 47 };
+        /// For how many tokens the noise levels of previews are made: 4096 as the reference does, or as many as there are.
+        preview_schedule: ScheduleTokens = Choice { default: ScheduleTokens::Reference, of: SCHEDULES };
+        /// White pixels over which a preview fades in from the mask's edge; 0: at once.
+        preview_feather: u32 = Int { default: 4, min: 0, max: 256 };
+        /// Whether a sample's own video shows in its white area what the prompt asks for, so that it is measured against.
+        preview_truth: bool = Flag { default: true };
     }
 }
 
@@ -103,6 +125,14 @@ table! {
 /// | `holdout_examples` | 0 | 0 to 1000 examples that are kept out of training |
 /// | `fixed_loss_every` | 0 | 0 to 20000 steps; 0 means a tenth of the run |
 /// | `snapshot_every` | 100 | 0 to 20000 steps; 0 means only when the run is stopped, and at its end |
+/// | `preview_every` | 0 | 0 to 20000 steps; 0 means a tenth of the run, and at least 100 |
+/// | `preview_steps` | 30 | 1 to 200 denoising steps |
+/// | `preview_cfg` | 3.0 | 0 to 30; 1 means no negative prompt |
+/// | `preview_rescale` | 0.7 | 0 to 1 |
+/// | `preview_stg_block` | 28 | 0 to 47, of 48 blocks |
+/// | `preview_schedule` | `reference` | `reference`, `actual` |
+/// | `preview_feather` | 4 | 0 to 256 pixels |
+/// | `preview_truth` | true | whether the white area of a sample's video is what the prompt asks for |
 ///
 /// The reference trainer's own scheduler is `linear`; the default here is `constant`, because the request gives one
 /// learning rate and no decay, and the losses of short and long runs can then be compared.
@@ -188,6 +218,38 @@ impl TrainOptions {
     pub fn snapshot_every(&self) -> u32 {
         self.0.snapshot_every
     }
+
+    /// Steps between two previews of a run of `steps`.
+    pub fn preview_every(&self, steps: u32) -> u32 {
+        match self.0.preview_every {
+            0 => steps.div_ceil(10).max(100),
+            every => every,
+        }
+    }
+
+    /// How a preview fades in from the edge of the white area.
+    pub fn feather(&self) -> Feather {
+        Feather { pixels: self.0.preview_feather }
+    }
+
+    /// Whether the white area of a sample's video is what its prompt asks for.
+    pub fn source_is_truth(&self) -> bool {
+        self.0.preview_truth
+    }
+
+    /// How previews are sampled, with spatio-temporal guidance of strength `stg`.
+    pub fn inpaint_plan(&self, stg: f64) -> InpaintPlan {
+        let fields = &self.0;
+        let steps = fields.preview_steps as usize;
+        InpaintPlan {
+            schedule: Schedule { steps, tokens: fields.preview_schedule, ..Schedule::default() },
+            cfg: fields.preview_cfg,
+            stg,
+            stg_block: fields.preview_stg_block as usize,
+            rescale: fields.preview_rescale,
+            seed: fields.seed,
+        }
+    }
 }
 
 impl Default for TrainOptions {
@@ -205,6 +267,14 @@ impl Default for TrainOptions {
             holdout_examples: 0,
             fixed_loss_every: 0,
             snapshot_every: 100,
+            preview_every: 0,
+            preview_steps: 30,
+            preview_cfg: 3.0,
+            preview_rescale: 0.7,
+            preview_stg_block: STG_BLOCK as u32,
+            preview_schedule: ScheduleTokens::Reference,
+            preview_feather: 4,
+            preview_truth: true,
         })
     }
 }
@@ -228,11 +298,32 @@ mod tests {
             "scheduler": "cosine_with_restarts", "accumulation": 4, "max_grad_norm": 0.0, "weight_decay": 1.0,
             "seed": u64::MAX, "timestep_sampler": "uniform",
             "holdout_examples": 2, "fixed_loss_every": 7, "snapshot_every": 50,
+            "preview_every": 25, "preview_steps": 8, "preview_cfg": 1.0, "preview_rescale": 0.0,
+            "preview_stg_block": 14, "preview_schedule": "actual", "preview_feather": 0, "preview_truth": false,
         });
         let options = TrainOptions::from_json(&json).unwrap();
         assert_eq!(options.to_json(), json);
         assert_eq!((options.max_grad_norm(), options.seed()), (None, u64::MAX));
         assert_eq!(options.latent_rule(), LatentRule::Half(Growth { pixels: 12, frames: 3 }));
+        let plan = options.inpaint_plan(2.0);
+        assert_eq!((plan.schedule.steps, plan.schedule.tokens), (8, ScheduleTokens::Actual));
+        assert_eq!(
+            (plan.cfg, plan.stg, plan.stg_block, plan.rescale, plan.seed),
+            (1.0, 2.0, 14, 0.0, u64::MAX)
+        );
+        assert_eq!((options.feather(), options.source_is_truth()), (Feather { pixels: 0 }, false));
+    }
+
+    #[test]
+    fn previews_are_a_tenth_of_the_run_apart_and_at_least_100_steps_unless_asked_otherwise() {
+        let of = |json, steps| TrainOptions::from_json(&json).unwrap().preview_every(steps);
+        assert_eq!([100, 1000, 2000, 2001].map(|steps| of(json!({}), steps)), [100, 100, 200, 201]);
+        assert_eq!(of(json!({"preview_every": 7}), 2000), 7);
+    }
+
+    #[test]
+    fn the_default_previews_are_the_references() {
+        assert_eq!(TrainOptions::default().inpaint_plan(1.0), InpaintPlan::default());
     }
 
     #[test]

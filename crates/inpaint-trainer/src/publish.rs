@@ -44,7 +44,7 @@ impl Publication<'_> {
         let config = serde_json::to_vec_pretty(&self.config(lora)).map_err(|e| failed(e.into()))?;
         write(&out.join(CONFIG), &config)?;
         if let Some(debug) = debug {
-            debug.write(&out.join(DEBUG_DATASET))?;
+            debug.pack_into(&out.join(DEBUG_DATASET))?;
         }
         let file = |name: &str, content_type| {
             let path = out.join(name);

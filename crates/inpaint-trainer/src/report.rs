@@ -1,6 +1,7 @@
 //! What became of the data.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// An example that is trained on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,8 +41,37 @@ pub struct ExampleReport {
     pub warnings: Vec<&'static str>,
 }
 
+impl ExampleReport {
+    /// What an earlier run wrote of an example. Its warnings were told then.
+    pub(crate) fn from_json(report: &Value) -> Option<Self> {
+        let field = |name: &str| report.get(name);
+        let number = |name: &str| field(name)?.as_f64();
+        let whole = |name: &str| u32::try_from(field(name)?.as_u64()?).ok();
+        let size = |name: &str| serde_json::from_value::<[u32; 2]>(field(name)?.clone()).ok();
+        let scene = field("scene").map(|scene| serde_json::from_value(scene.clone()));
+        Some(Self {
+            name: field("name")?.as_str()?.to_owned(),
+            caption: field("caption")?.as_str()?.to_owned(),
+            captioned: field("captioned")?.as_bool()?,
+            frames: whole("frames")?,
+            source_frames: whole("source_frames")?,
+            source_frame_rate: number("source_frame_rate")?,
+            source_size: size("source_size")?,
+            scene: scene.transpose().ok()?,
+            frame_rate: number("frame_rate")?,
+            cropped: number("cropped")?,
+            mask: if field("mask")?.as_str()? == "video" { "video" } else { "image" },
+            mask_size: size("mask_size")?,
+            mask_grey: number("mask_grey")?,
+            mask_coverage: number("mask_coverage")?,
+            latent_coverage: number("latent_coverage")?,
+            warnings: Vec::new(),
+        })
+    }
+}
+
 /// A piece of a clip between two cuts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scene {
     /// From 1.
     pub number: usize,

@@ -18,7 +18,7 @@ use tensor_batch::{AspectRatio, Bucket, FrameRate, Rank, Resolution};
 
 #[cfg(test)]
 pub(crate) use bounds_tests::check_bounds;
-pub(crate) use kind::{Choice, Float, Int, Kind};
+pub(crate) use kind::{Choice, Flag, Float, Int, Kind};
 pub(crate) use table::{Checked, Table, described, field, object, read_strictly, table};
 
 pub use draft::Draft;
@@ -27,7 +27,7 @@ pub use units::FrameSnap;
 pub use validation::ValidationSample;
 
 use crate::{RequestError, options::OptionFields};
-use kind::{Flag, Text};
+use kind::Text;
 use units::{FrameCounts, FrameRates, Frames, Ranks};
 use validation::{Place, Samples};
 

@@ -6,8 +6,9 @@ use std::{
 };
 
 use billing::CompletedSteps;
-use ltx_model::{Checkpoint, TextEncoder, Transformer, VideoEncoder};
-use tensor_batch::{Bucket, ClipSource};
+use lora_train::LatentCacheWriter;
+use ltx_model::{Checkpoint, TextEncoder, Tokenizer, Transformer, VideoDecoder, VideoEncoder};
+use tensor_batch::Bucket;
 
 use crate::{
     Answer, BasePrecision, Detail, Device, FitReport, FrameSnap, Limits, MemoryPlan, OutFiles, RunError,
@@ -15,7 +16,7 @@ use crate::{
     clips::{FittedClips, fit},
     debug_dataset::DebugDataset,
     doctor,
-    encode::{self, Encoders},
+    encode::{self, Data, Encoders},
     example::Fit,
     identity::Identity,
     memory,
@@ -23,6 +24,7 @@ use crate::{
     page::{Page, Stand, Strips},
     publish::{self, Publication},
     sheet,
+    stored::Stored,
     timings::Timings,
     training::{self, Training},
     unfinished::Unfinished,
@@ -102,7 +104,7 @@ pub fn check(
     watch: &mut Watch<'_>,
 ) -> Result<Survey, RunError> {
     let work = Work::within(folder)?;
-    let (clips, report) = prepare(request, options, limits, &work, watch)?;
+    let Prepared { clips, report, .. } = prepare(request, options, limits, &work, watch)?;
     Ok(Survey { report, clips, bucket: request.bucket(), _work: work })
 }
 
@@ -120,14 +122,16 @@ pub fn run(
     watch: &mut Watch<'_>,
 ) -> Result<Outcome, RunError> {
     watch.begin();
-    let base = open_base(settings)?;
+    let base = open_base(request, settings)?;
     let resumed = settings.resume.then(|| Unfinished::reopen(&settings.out)).transpose()?;
     let work = Work::beside(&settings.out)?;
-    let (clips, mut report) = prepare(request, options, &settings.limits, &work, watch)?;
+    let prepared = prepare(request, options, &settings.limits, &work, watch)?;
+    let Prepared { clips, samples, stored, mut report } = prepared;
     let strips = Strips::of(&clips, request.bucket(), watch)?;
     let plan = training::plan(request, options);
     let memory = planned(request, settings, &base, &clips, watch)?;
-    let identity = Identity::of(&clips, request.trigger_phrase(), settings)?;
+    let data = Data { clips: &clips, samples: &samples, stored: stored.as_ref(), bucket: request.bucket() };
+    let identity = Identity::of(&data, request, settings).map_err(|error| error.with_report(&report))?;
     let fingerprint = identity.fingerprint(&plan, request, options);
     let (unfinished, set_aside) = match resumed {
         Some(unfinished) => {
@@ -135,26 +139,34 @@ pub fn run(
             (unfinished, None)
         }
         None => {
-            encode::check_room(clips.len(), request.bucket(), &base, work.path(), settings.limits.disk)?;
+            encode::check_room(&identity, request, &base, work.path(), settings.limits.disk)?;
             Unfinished::begin(&settings.out, &fingerprint)?
         }
     };
 
-    let mut debug =
-        request.debug_dataset().then(|| DebugDataset::create(work.path().join("debug"))).transpose()?;
+    let debug = || DebugDataset::create(work.path().join("debug"), request.bucket(), &report.examples);
+    let mut debug = request.debug_dataset().then(debug).transpose()?;
     let encoders = Encoders {
         checkpoint: &base,
         text_encoder: &settings.text_encoder,
         device: &settings.device,
         cuts: memory.cuts,
     };
-    let latents = encoders.encode(&clips, &identity, &unfinished.latents(), debug.as_mut(), watch)?;
+    let cache =
+        LatentCacheWriter::open(&unfinished.latents()).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+    let latents = encoders.encode(&data, &identity, cache, debug.as_mut(), watch)?;
+    if let Some(debug) = &mut debug {
+        let tokenizer = Tokenizer::open(&settings.text_encoder);
+        let tokenizer = tokenizer.map_err(|e| RunError::of(Stage::EncodePrompts, e))?;
+        debug.complete(&latents, &identity, &tokenizer, request, options, &report)?;
+    }
+    let (checkpoint, text_encoder) = identity.models();
     let page = Page {
         request,
         options,
         base_model: &settings.base_model,
         model_version: base.model_version(),
-        models: identity.models().map(|digest| digest.to_string()),
+        models: [checkpoint, text_encoder].map(|digest| digest.to_string()),
         strips,
         out: &settings.out,
         earlier: Timings::read(&unfinished.timings()),
@@ -163,6 +175,9 @@ pub fn run(
     let training = Training {
         base: &base,
         page: &page,
+        request,
+        samples: &samples,
+        identity: &identity,
         plan: &plan,
         options,
         settings,
@@ -188,13 +203,16 @@ pub fn run(
 }
 
 /// Fails early where the operator's side is wrong: nothing is fetched for a checkpoint that cannot be used.
-fn open_base(settings: &Settings) -> Result<Checkpoint, RunError> {
+fn open_base(request: &TrainRequest, settings: &Settings) -> Result<Checkpoint, RunError> {
     let failed = |e| RunError::of(Stage::Train, e);
     let base = Checkpoint::open(&settings.checkpoint).map_err(failed)?;
     ltx_model::check_device(&settings.device).map_err(failed)?;
     Transformer::check(&base, &settings.device).map_err(failed)?;
     VideoEncoder::check(&base, &settings.device).map_err(failed)?;
     TextEncoder::check(&settings.text_encoder, &base, &settings.device).map_err(failed)?;
+    if !request.validation().is_empty() {
+        VideoDecoder::check(&base, &settings.device).map_err(failed)?;
+    }
     Ok(base)
 }
 
@@ -214,6 +232,16 @@ fn planned(
     Ok(plan)
 }
 
+/// Data in order, before the encoders.
+struct Prepared {
+    clips: FittedClips,
+    /// The samples that previews are made of.
+    samples: FittedClips,
+    /// The examples in place of clips, if they come encoded.
+    stored: Option<Stored>,
+    report: FitReport,
+}
+
 /// Everything up to the encoders.
 fn prepare(
     request: &TrainRequest,
@@ -221,13 +249,49 @@ fn prepare(
     limits: &Limits,
     work: &Work,
     watch: &mut Watch<'_>,
-) -> Result<(FittedClips, FitReport), RunError> {
+) -> Result<Prepared, RunError> {
     let mut report = FitReport::default();
     for snap in request.warnings() {
         note(&mut report, Warning::new(snap.field, FrameSnap::KIND, snap.to_string()), watch);
     }
-    let examples =
-        examples(request, limits, work, &mut report, watch).map_err(|error| error.with_report(&report))?;
+    let archive = fetch(request, limits, work, watch).map_err(|error| error.with_report(&report))?;
+    let stored = Stored::open(&archive, request, options, limits)?;
+    let (clips, mut report) = match &stored {
+        Some(stored) => {
+            report.examples = stored.reports()?;
+            (FittedClips::new(Vec::new(), limits), report)
+        }
+        None => fit_all(&archive, request, options, limits, work, report, watch)?,
+    };
+    let mut samples = Vec::new();
+    if !request.validation().is_empty() {
+        samples = watch.stage(Stage::Validation, request.validation().len(), |watch| {
+            validation::check(request, options.latent_rule(), work.path(), limits, &mut report, watch)
+        })?;
+    }
+    let (held_out, examples) = (options.holdout_examples() as usize, report.examples.len());
+    if held_out >= examples {
+        return Err(none_left(held_out, examples).with_report(&report));
+    }
+    report.passes = Some(doctor::passes(request, options, examples - held_out));
+    for warning in doctor::examine(request, &report) {
+        note(&mut report, warning, watch);
+    }
+    Ok(Prepared { clips, samples: FittedClips::new(samples, limits), stored, report })
+}
+
+/// Unpacks an archive of clips, and surveys them.
+fn fit_all(
+    archive: &Path,
+    request: &TrainRequest,
+    options: &TrainOptions,
+    limits: &Limits,
+    work: &Work,
+    mut report: FitReport,
+    watch: &mut Watch<'_>,
+) -> Result<(FittedClips, FitReport), RunError> {
+    let examples = unpack(archive, limits, work, &mut report, watch);
+    let examples = examples.map_err(|error| error.with_report(&report))?;
     let how = Fit {
         bucket: request.bucket(),
         frame_rate: request.frame_rate(),
@@ -236,22 +300,7 @@ fn prepare(
         latent_rule: options.latent_rule(),
         trigger: request.trigger_phrase().to_owned(),
     };
-    let (clips, mut report) =
-        watch.stage(Stage::Survey, examples.len(), |watch| fit(examples, report, &how, limits, watch))?;
-    if !request.validation().is_empty() {
-        watch.stage(Stage::Validation, request.validation().len(), |watch| {
-            validation::check(request, options.latent_rule(), work.path(), limits, &mut report, watch)
-        })?;
-    }
-    let held_out = options.holdout_examples() as usize;
-    if held_out >= clips.len() {
-        return Err(none_left(held_out, clips.len()).with_report(&report));
-    }
-    report.passes = Some(doctor::passes(request, options, clips.len() - held_out));
-    for warning in doctor::examine(request, &report) {
-        note(&mut report, warning, watch);
-    }
-    Ok((clips, report))
+    watch.stage(Stage::Survey, examples.len(), |watch| fit(examples, report, &how, limits, watch))
 }
 
 fn none_left(held_out: usize, examples: usize) -> RunError {
@@ -261,15 +310,14 @@ fn none_left(held_out: usize, examples: usize) -> RunError {
     RunError::rejected(vec![detail.within("holdout_examples").within("body")])
 }
 
-/// The archive, fetched and unpacked.
-fn examples(
+/// Where the archive is, once it is here.
+fn fetch(
     request: &TrainRequest,
     limits: &Limits,
     work: &Work,
-    report: &mut FitReport,
     watch: &mut Watch<'_>,
-) -> Result<Vec<dataset_zip::Example>, RunError> {
-    let archive = watch.stage(Stage::Fetch, 0, |watch| {
+) -> Result<PathBuf, RunError> {
+    watch.stage(Stage::Fetch, 0, |watch| {
         let target = work.path().join("archive.zip");
         let mut progress = |bytes| match watch.done(bytes as usize) {
             Ok(()) => ControlFlow::Continue(()),
@@ -277,11 +325,21 @@ fn examples(
         };
         let limit = limits.archive.archive_bytes;
         let fetched = limits.fetcher.fetch(request.training_data_url(), &target, limit, &mut progress);
-        let path = fetched.map_err(|e| e.ends(Stage::Fetch))?;
-        std::fs::File::open(&path).map_err(RunError::io(Stage::Fetch, path))
-    })?;
+        fetched.map_err(|e| e.ends(Stage::Fetch))
+    })
+}
+
+/// The examples of the archive, unpacked.
+fn unpack(
+    archive: &Path,
+    limits: &Limits,
+    work: &Work,
+    report: &mut FitReport,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<dataset_zip::Example>, RunError> {
+    let file = std::fs::File::open(archive).map_err(RunError::io(Stage::Fetch, archive))?;
     watch.stage(Stage::Unpack, 1, |watch| {
-        let examples = dataset_zip::open(archive, &limits.archive).map_err(rejected)?;
+        let examples = dataset_zip::open(file, &limits.archive).map_err(rejected)?;
         for warning in examples.warnings() {
             let warning = Warning::new(&warning.name, warning.kind, &warning.message);
             watch.warn(&warning);

@@ -1,6 +1,6 @@
 //! The contact sheet: every example at a glance, with what its mask regenerates.
 
-mod text;
+pub(crate) mod text;
 pub(crate) mod tile;
 
 use std::{
@@ -33,6 +33,11 @@ pub(crate) fn write(
     path: &Path,
     watch: &mut Watch<'_>,
 ) -> Result<(), RunError> {
+    if clips.is_empty() {
+        let msg = "the examples come encoded: there are no pictures of them";
+        let detail = crate::Detail::new("value_error", "no-pictures", msg);
+        return Err(RunError::rejected(vec![detail.within("training_data_url").within("body")]));
+    }
     let layout = Layout::new(bucket, clips.len());
     watch.stage(Stage::Sheet, layout.shown, |watch| {
         let mut sheet = layout.empty(clips.len());
@@ -43,6 +48,14 @@ pub(crate) fn write(
         }
         png(&sheet).and_then(|bytes| write_whole(path, &bytes)).map_err(RunError::io(Stage::Sheet, path))
     })
+}
+
+/// The sheet of one example, as PNG.
+pub(crate) fn one(about: &ExampleReport, fitted: &FittedClip, bucket: Bucket) -> io::Result<Vec<u8>> {
+    let layout = Layout::new(bucket, 1);
+    let mut sheet = layout.empty(1);
+    layout.draw(&mut sheet, 0, about, fitted);
+    png(&sheet)
 }
 
 fn png(image: &RgbImage) -> io::Result<Vec<u8>> {

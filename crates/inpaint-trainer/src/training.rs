@@ -1,6 +1,6 @@
 //! Latents become adapters, in a run that goes on from where it was ended.
 
-use std::ops::ControlFlow;
+use std::{io, ops::ControlFlow};
 
 use lora_train::{
     Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainEvent, TrainPlan, TrainState,
@@ -10,11 +10,14 @@ use lora_train::{
 use ltx_model::{Checkpoint, Transformer};
 
 use crate::{
-    FitReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions, TrainRequest, Warning,
-    Watch,
+    FitReport, PreviewReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions,
+    TrainRequest, Warning, Watch,
+    clips::FittedClips,
     event::StageWatch,
+    identity::Identity,
     metrics::{METRICS, Metrics},
     page::{Page, Stand},
+    preview::{Painter, Previews, Told},
     unfinished::Unfinished,
 };
 
@@ -22,6 +25,10 @@ use crate::{
 pub(crate) struct Training<'a> {
     pub(crate) base: &'a Checkpoint,
     pub(crate) page: &'a Page<'a>,
+    pub(crate) request: &'a TrainRequest,
+    /// What previews are made of.
+    pub(crate) samples: &'a FittedClips,
+    pub(crate) identity: &'a Identity,
     pub(crate) plan: &'a TrainPlan,
     pub(crate) options: &'a TrainOptions,
     pub(crate) settings: &'a Settings,
@@ -59,17 +66,33 @@ impl Training<'_> {
             let trainer =
                 Trainer::new(latents, &model, self.plan, state).map_err(|e| RunError::of(Stage::Train, e))?;
             self.rehearse(&trainer, &keep, watch)?;
+            let previews = self.previews(&model, latents);
+            let preview = |state: &TrainState, told: &mut Telling<'_>, watch: &mut StageWatch<'_, '_>| {
+                previews.as_ref().map_or(ControlFlow::Continue(()), |previews| {
+                    previews.make_if_due(state.step() as u64, state.lora(), told, watch)
+                })
+            };
+            let mut told = Telling { metrics: &mut metrics, report, unwritten: &mut unwritten };
+            // Before the first step; or what a process that was ended had not come to.
+            if preview(trainer.state(), &mut told, watch).is_break() {
+                let unwritten = told.unwritten.take();
+                return Err(unwritten.map_or(RunError::Interrupted, RunError::io(Stage::Train, &path)));
+            }
             let result = trainer.run(&pace, &mut |event, state| {
-                if let Err(error) = metrics.write(&event) {
-                    unwritten = Some(error);
+                if let Err(error) = told.metrics.write(&event) {
+                    *told.unwritten = Some(error);
                     return ControlFlow::Break(());
                 }
+                let is_step = matches!(event, TrainEvent::Step(_));
                 let is_kept = matches!(event, TrainEvent::Saved { .. });
-                let flow = watch.trained(event);
-                if is_kept {
-                    self.report(state, report, watch);
+                watch.trained(event)?;
+                if is_step {
+                    preview(state, &mut told, watch)?;
                 }
-                flow
+                if is_kept {
+                    self.report(state, told.report, watch);
+                }
+                ControlFlow::Continue(())
             });
             match (result, unwritten) {
                 (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
@@ -120,6 +143,23 @@ impl Training<'_> {
         }
     }
 
+    /// What makes previews, if there are samples to make them of.
+    fn previews<'p>(&'p self, model: &'p Transformer, latents: &'p LatentCache) -> Option<Previews<'p>> {
+        let steps = self.request.number_of_steps();
+        Some(Previews {
+            painter: Painter::new(self.base, &self.settings.device, self.request, self.options),
+            model,
+            samples: self.samples,
+            entries: &self.identity.samples,
+            negative: self.identity.negative?,
+            latents,
+            every: self.options.preview_every(steps).into(),
+            steps: steps.into(),
+            out: &self.settings.out,
+            limits: &self.settings.limits,
+        })
+    }
+
     /// Where the run stands.
     fn state(
         &self,
@@ -147,6 +187,33 @@ impl Training<'_> {
             Some(every) => Pace { fixed_loss_every: every as usize, ..pace },
             None => pace,
         }
+    }
+}
+
+/// Where previews are told: in the metrics, and what went wrong in the report.
+struct Telling<'a> {
+    metrics: &'a mut Metrics,
+    report: &'a mut FitReport,
+    unwritten: &'a mut Option<io::Error>,
+}
+
+impl Told for Telling<'_> {
+    fn has(&self, step: u64, sample: usize) -> bool {
+        self.metrics.has_preview(step, sample)
+    }
+
+    fn made(&mut self, report: &PreviewReport) -> ControlFlow<()> {
+        match self.metrics.write_preview(report) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                *self.unwritten = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn warned(&mut self, warning: &Warning) {
+        self.report.warnings.push(warning.clone());
     }
 }
 

@@ -157,6 +157,50 @@ fn run_on(disk: Disk) -> (Stage, String) {
 }
 
 #[test]
+fn a_preview_that_fails_is_a_warning_and_never_costs_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let in_the_way = dir.path().join("deep/out/previews");
+    let mut warned = 0;
+    let outcome = run(dir.path(), |event, _| match event {
+        // Previews belong in a folder of this name.
+        Event::Started { stage: Stage::Train, .. } => fs::write(&in_the_way, "mine").unwrap(),
+        Event::Warned(warning) if warning.kind == "preview-failed" => warned += 1,
+        Event::Previewed(report) => panic!("{report:?}"),
+        _ => {}
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!(
+        (outcome.completed.units().get(), warned),
+        (100, 2),
+        "before the first step and after the last"
+    );
+    let told = outcome.report.warnings.iter().filter(|one| one.kind == "preview-failed");
+    let told: Vec<_> = told.map(|one| (one.name.as_str(), one.message.clone())).collect();
+    assert_eq!(told.len(), 2);
+    assert!(told[1].0 == "validation 1" && told[1].1.contains("sample 1 after step 100"), "{told:?}");
+    assert!(dir.path().join("deep/out/lora.safetensors").exists());
+}
+
+#[test]
+fn a_run_tells_of_its_previews() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut told, mut last) = (Vec::new(), None);
+    run(dir.path(), |event, _| match event {
+        Event::Sampling { step, sample, done, total } => {
+            assert!(sample == 1 && done >= 1 && done <= total && total == 30);
+            last = Some((step, done));
+        }
+        Event::Previewed(report) => {
+            assert_eq!(last, Some((report.step, 30)));
+            told.push((report.step, report.sample, report.prompt));
+        }
+        _ => {}
+    })
+    .unwrap();
+    assert_eq!(told, [(0, 1, "a fox".to_owned()), (100, 1, "a fox".to_owned())]);
+}
+
+#[test]
 fn a_full_disk_is_found_before_anything_is_unpacked_or_encoded_and_is_not_the_users_fault() {
     let (stage, why) = run_on(Disk::new(|_| Ok(0)));
     assert_eq!(stage, Stage::Unpack);

@@ -182,6 +182,51 @@ impl LatentCache {
     pub fn entries(&self) -> &[CacheEntry] {
         &self.entries
     }
+
+    /// What `entry` names, whether the index knows it or not: samples that are not trained on lie here too.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged.
+    pub fn read(&self, entry: &CacheEntry) -> Result<LatentExample, CacheError> {
+        let context = self.context(&entry.context)?;
+        let file = open_sealed(&example_path(&self.folder, &entry.example))?;
+        read_example(&file, &entry.stem, context).map_err(CacheError::damaged(file.path()))
+    }
+
+    /// The context of `key`, `[L, D]`.
+    ///
+    /// # Errors
+    /// If its file is missing or damaged.
+    pub fn context(&self, key: &Digest) -> Result<Array2<f32>, CacheError> {
+        let file = open_sealed(&context_path(&self.folder, key))?;
+        read_context(&file).map_err(CacheError::damaged(file.path()))
+    }
+}
+
+/// Writes an example to a file of its own: latents, kept cells and context together, with the rate. Any reader of
+/// safetensors reads it.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_latent_example(path: &Path, example: &LatentExample) -> Result<(), CacheError> {
+    let (latents, context) = (example.latents(), example.context());
+    let keep = example.keep().keep().values();
+    let entries = [
+        entry("latents", Dtype::F32, latents.shape(), || bytes_of(latents)),
+        entry("context", Dtype::F32, context.shape(), || bytes_of(context)),
+        entry("keep", Dtype::U8, keep.shape(), || keep.iter().map(|kept| u8::from(*kept)).collect()),
+    ];
+    let metadata = [("fps".to_owned(), example.rate().fps().to_string())].into();
+    write_sealed(path, &metadata, &entries)
+}
+
+/// Reads what [`write_latent_example`] wrote; the example is called `stem`.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn parse_latent_example(bytes: Vec<u8>, stem: &str) -> Result<LatentExample, String> {
+    let file = Sealed::parse(bytes, Path::new(stem)).map_err(|error| error.to_string())?;
+    read_example(&file, stem, read_context(&file)?)
 }
 
 impl LatentSource for LatentCache {
@@ -192,11 +237,7 @@ impl LatentSource for LatentCache {
     }
 
     fn get(&self, index: usize) -> Result<LatentExample, CacheError> {
-        let entry = &self.entries[index];
-        let context_file = open_sealed(&context_path(&self.folder, &entry.context))?;
-        let context = read_context(&context_file).map_err(CacheError::damaged(context_file.path()))?;
-        let file = open_sealed(&example_path(&self.folder, &entry.example))?;
-        read_example(&file, &entry.stem, context).map_err(CacheError::damaged(file.path()))
+        self.read(&self.entries[index])
     }
 }
 
@@ -309,6 +350,21 @@ mod tests {
             writer.write_example(&key, &latents(), &keep(), FrameRate::DEFAULT).unwrap();
             assert!(writer.has_example(&key) && cache.get(0).is_ok());
         }
+    }
+
+    #[test]
+    fn an_example_in_a_file_of_its_own_is_the_same_example() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = written(dir.path());
+        let (example, path) = (cache.get(0).unwrap(), dir.path().join("one.safetensors"));
+        write_latent_example(&path, &example).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(parse_latent_example(bytes.clone(), "a").unwrap(), example);
+        let longer = [bytes.clone(), b"x".to_vec()].concat();
+        for damaged in [bytes[..bytes.len() - 1].to_vec(), bytes[..20].to_vec(), longer] {
+            assert!(parse_latent_example(damaged, "a").is_err());
+        }
+        assert_eq!(cache.context(&cache.entries()[0].context).unwrap(), example.context());
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! each with a [`Fingerprint`] that says which run it is of. A run that goes on from a snapshot ends with the same bytes
 //! as one that was never interrupted.
 //!
+//! [`inpaint`] shows what adapters do, and [`read_lora`] takes them from a file.
+//!
 //! The maths is in [`maths`], an equation a function. Gradients come block by block ([`step`]), so that memory grows
 //! with one block and not with the depth. Every draw is a function of (seed, purpose, index) ([`random`]).
 //!
@@ -21,7 +23,9 @@ mod error;
 mod event_file;
 mod files;
 mod fingerprint;
+mod inpaint;
 pub mod inspect;
+mod lora_file;
 mod losses;
 pub mod maths;
 pub mod memory;
@@ -34,12 +38,16 @@ mod state;
 pub mod step;
 mod train;
 
-pub use cache::{CacheEntry, CacheError, LatentCache, LatentCacheWriter};
+pub use cache::{
+    CacheEntry, CacheError, LatentCache, LatentCacheWriter, parse_latent_example, write_latent_example,
+};
 pub use digest::{Digest, DigestBuilder};
 pub use error::TrainError;
 pub use event_file::EventFile;
 pub use files::{Disk, RealDisk, write_whole, write_whole_with};
 pub use fingerprint::{Difference, Fingerprint};
+pub use inpaint::{InpaintPlan, inpaint};
+pub use lora_file::{LoraFileError, read_lora};
 pub use losses::Losses;
 pub use plan::TrainPlan;
 pub use snapshot::{DamagedSnapshot, Latest, Snapshot, SnapshotError, Snapshots};

@@ -23,6 +23,8 @@ pub enum Purpose {
     Fixed,
     /// Which examples are kept out of training.
     HoldOut,
+    /// The noise that previews begin with, by sample.
+    Preview,
 }
 
 /// One sequence of draws.

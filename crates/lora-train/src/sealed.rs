@@ -123,7 +123,11 @@ impl fmt::Display for Unreadable {
 impl Sealed {
     /// Reads a file and checks its seal.
     pub(crate) fn read(path: &Path) -> Result<Self, Unreadable> {
-        let data = fs::read(path).map_err(Unreadable::Io)?;
+        Self::parse(fs::read(path).map_err(Unreadable::Io)?, path)
+    }
+
+    /// Checks the seal of a file's content; `path` is what it is called.
+    pub(crate) fn parse(data: Vec<u8>, path: &Path) -> Result<Self, Unreadable> {
         let (content, seal) = data
             .split_last_chunk::<{ Digest::BYTES }>()
             .ok_or_else(|| Unreadable::damage("it is too short"))?;

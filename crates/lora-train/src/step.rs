@@ -159,12 +159,12 @@ impl Batch {
     }
 }
 
-fn upload<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(crate) fn upload<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 /// Latents `[C, F' H' W']` to tokens `[1, T, C]`.
-fn tokens(values: Vec<f32>, channels: usize, count: usize, device: &Device) -> Tensor<3> {
+pub(crate) fn tokens(values: Vec<f32>, channels: usize, count: usize, device: &Device) -> Tensor<3> {
     upload(values, [1, channels, count], device).swap_dims(1, 2)
 }
 

@@ -44,7 +44,10 @@ pub use host::{check_device, device_memory, to_host};
 pub use lora::{AttentionLora, BlockLora, LORA_TARGETS, LoraPair, TransformerLora};
 pub use precision::{BasePrecision, UnknownPrecision};
 pub use rope::{Positions, Rope, rope_frequencies};
-pub use sampler::{Guidance, Inpainting, Prompts, SCHEDULE_TOKENS, SampleStep, Sampler, sigma_schedule};
+pub use sampler::{
+    Guidance, Inpainting, Prompts, SCHEDULE_TOKENS, STG_BLOCK, SampleStep, Sampler, Schedule, ScheduleTokens,
+    sigma_schedule,
+};
 pub use text::*;
 pub use timestep::{AdaLayerNormSingle, TokenTimesteps, sinusoid};
 pub use transformer::{Block, Conditions, Transformer, TransformerInput};

@@ -1,5 +1,7 @@
 //! Sampling with mask conditioning: kept tokens stay what they are, the others come out of noise.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Tensor, TensorData};
 
 use crate::{Rope, TokenTimesteps, Transformer, TransformerInput, TransformerLora};
@@ -31,6 +33,45 @@ pub fn sigma_schedule(steps: usize, tokens: usize, terminal: Option<f32>) -> Vec
     sigmas
 }
 
+/// For how many tokens a schedule is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ScheduleTokens {
+    /// [`SCHEDULE_TOKENS`], whatever the video's size: what the reference's trainer and most pipelines do.
+    #[default]
+    Reference,
+    /// As many as the video has, as training draws its noise levels.
+    Actual,
+}
+
+/// Which noise levels a sampler steps through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Denoising steps.
+    pub steps: usize,
+    /// For how many tokens.
+    pub tokens: ScheduleTokens,
+    /// The last level above 0; none: it is not stretched.
+    pub terminal: Option<f32>,
+}
+
+impl Default for Schedule {
+    /// The reference's: 30 steps, down to 0.1 and then 0.
+    fn default() -> Self {
+        Self { steps: 30, tokens: ScheduleTokens::Reference, terminal: Some(0.1) }
+    }
+}
+
+impl Schedule {
+    /// The noise levels for a video of `tokens`, by [`sigma_schedule`].
+    pub fn sigmas(&self, tokens: usize) -> Vec<f32> {
+        let tokens = match self.tokens {
+            ScheduleTokens::Reference => SCHEDULE_TOKENS,
+            ScheduleTokens::Actual => tokens,
+        };
+        sigma_schedule(self.steps, tokens, self.terminal)
+    }
+}
+
 /// How predictions are combined.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guidance {
@@ -44,10 +85,18 @@ pub struct Guidance {
     pub rescale: f64,
 }
 
+/// The block that the reference perturbs, of its 48.
+pub const STG_BLOCK: usize = 28;
+
 impl Guidance {
     /// The reference's defaults for a model of `layers` blocks.
     pub fn reference(layers: usize) -> Self {
-        Self { cfg: 3.0, stg: 1.0, stg_blocks: vec![28 * layers / 48], rescale: 0.7 }
+        Self { cfg: 3.0, stg: 1.0, stg_blocks: vec![Self::stg_block(STG_BLOCK, layers)], rescale: 0.7 }
+    }
+
+    /// The block of `layers` that stands where block `of_48` stands in the reference's 48.
+    pub fn stg_block(of_48: usize, layers: usize) -> usize {
+        of_48 * layers / 48
     }
 }
 
@@ -132,14 +181,14 @@ pub struct Sampler<'a> {
 
 impl Sampler<'_> {
     /// Euler steps along `sigmas`, which descend to 0. Gives the tokens `[1, T, 128]`; kept ones are exactly the clean
-    /// latents. `observe` sees every step.
+    /// latents. `observe` sees every step, and may end the sampling after it: there is no result then.
     pub fn sample(
         &self,
         inpainting: &Inpainting,
         prompts: &Prompts,
         sigmas: &[f32],
-        observe: &mut dyn FnMut(SampleStep),
-    ) -> Tensor<3> {
+        observe: &mut dyn FnMut(SampleStep) -> ControlFlow<()>,
+    ) -> Option<Tensor<3>> {
         let mut x = inpainting.start();
         for (step, pair) in sigmas.windows(2).enumerate() {
             let (sigma, next) = (pair[0], pair[1]);
@@ -147,9 +196,11 @@ impl Sampler<'_> {
             let x0 = inpainting.masked(seen.guided.clone());
             let direction = (x.clone() - x0) / sigma;
             x = x + direction * (next - sigma);
-            observe(SampleStep { step, latents: x.clone(), ..seen });
+            if observe(SampleStep { step, latents: x.clone(), ..seen }).is_break() {
+                return None;
+            }
         }
-        x
+        Some(x)
     }
 
     fn predict(&self, inpainting: &Inpainting, prompts: &Prompts, x: &Tensor<3>, sigma: f32) -> SampleStep {
@@ -214,6 +265,21 @@ mod tests {
         assert!((sigmas[0] - 1.0).abs() < 1e-6 && (sigmas[29] - 0.1).abs() < 1e-6);
         assert!(sigmas.is_sorted_by(|a, b| a > b));
         assert_eq!(sigma_schedule(1, SCHEDULE_TOKENS, Some(0.1)), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn the_default_schedule_is_the_references_and_another_goes_by_the_videos_own_tokens() {
+        let schedule = Schedule::default();
+        assert_eq!(schedule.sigmas(60), sigma_schedule(30, 4096, Some(0.1)));
+        let actual = Schedule { tokens: ScheduleTokens::Actual, ..schedule };
+        assert_eq!(actual.sigmas(60), sigma_schedule(30, 60, Some(0.1)));
+        assert_ne!(actual.sigmas(60), schedule.sigmas(60));
+    }
+
+    #[test]
+    fn the_perturbed_block_keeps_its_place_in_a_model_of_any_depth() {
+        let block = |layers| Guidance::reference(layers).stg_blocks;
+        assert_eq!([48, 4, 12, 1].map(block), [vec![28], vec![2], vec![7], vec![0]]);
     }
 
     #[test]

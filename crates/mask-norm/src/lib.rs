@@ -38,6 +38,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Once a model has filled the white area, [`composite`] lays its picture over the source, which stays what it was
+//! outside, bit for bit.
+//!
 //! [`Reference`] is the official trainer's rule as it is, for comparison only.
 //!
 //! [`FitPlan`]: tensor_batch::FitPlan
@@ -45,6 +48,7 @@
 
 mod axis;
 mod canvas;
+mod composite;
 mod error;
 mod fit;
 mod frame;
@@ -57,6 +61,7 @@ mod seen;
 mod share;
 mod time;
 
+pub use composite::{Feather, composite};
 pub use error::MaskError;
 pub use picture::ImageLimits;
 pub use reference::{Reference, Scaling};

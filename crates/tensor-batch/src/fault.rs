@@ -48,7 +48,11 @@ pub struct ShapeMismatch {
 }
 
 impl ShapeMismatch {
-    pub(crate) fn check(what: &'static str, found: &[usize], wanted: &[usize]) -> Result<(), Self> {
+    /// Fails if `what` is not of the shape that is wanted.
+    ///
+    /// # Errors
+    /// The mismatch.
+    pub fn check(what: &'static str, found: &[usize], wanted: &[usize]) -> Result<(), Self> {
         if found == wanted {
             return Ok(());
         }

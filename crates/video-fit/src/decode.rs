@@ -163,7 +163,7 @@ impl Decoder {
 }
 
 /// The first video stream that is no cover picture.
-fn first_video(input: &Input) -> Option<Stream<'_>> {
+pub(crate) fn first_video(input: &Input) -> Option<Stream<'_>> {
     input.streams().find(|stream| {
         stream.parameters().medium() == media::Type::Video
             && !stream.disposition().contains(Disposition::ATTACHED_PIC)

@@ -3,7 +3,7 @@
 //! Start at [`probe`]: it decodes a clip once and says what it is, by its frames and not by its header. From that a
 //! [`FitPlan`](tensor_batch::FitPlan) is made; [`Frames`] decodes the clip again, frame by frame, and [`fit`] brings
 //! the frames that the plan takes into the bucket. [`find_cuts`] tells where the scenes of a clip begin. [`write_mp4`]
-//! goes the other way.
+//! goes the other way, and [`write_mp4_with_sound`] takes a clip's sound along.
 //!
 //! ```no_run
 //! use tensor_batch::{Bucket, FitPlan, FrameList};
@@ -31,6 +31,7 @@ mod convert;
 mod cuts;
 mod decode;
 mod display;
+mod encoder;
 mod error;
 mod fit;
 mod frames;
@@ -39,6 +40,7 @@ mod limits;
 mod mp4;
 mod probe;
 mod resize;
+mod sound;
 mod taps;
 
 pub use cuts::find_cuts;
@@ -46,6 +48,7 @@ pub use error::VideoError;
 pub use fit::fit;
 pub use frames::{Frame, Frames};
 pub use limits::Limits;
-pub use mp4::write_mp4;
+pub use mp4::{write_mp4, write_mp4_with_sound};
 pub use probe::{Probe, probe};
 pub use resize::resize_crop;
+pub use sound::Sound;

@@ -9,13 +9,13 @@ use std::{
 use ndarray::{ArrayBase, Data, Ix3};
 use tensor_batch::{FrameRate, ShapeMismatch, Size};
 use video_rs::ffmpeg::{
-    self, Dictionary, Packet, Rational, codec, encoder,
+    self, Dictionary, Packet, Rational, encoder as ffmpeg_encoder,
     format::{Pixel, context::Output, flag::Flags},
     frame,
     software::scaling,
 };
 
-use crate::{VideoError, colors::Colors, input};
+use crate::{Limits, Sound, VideoError, colors::Colors, encoder, input, sound::Track};
 
 /// How chroma is made: of every pixel, and rounded.
 const FLAGS: scaling::Flags =
@@ -25,24 +25,51 @@ const FLAGS: scaling::Flags =
 /// streaming. The file appears under its name when it is complete, and not before.
 ///
 /// # Errors
-/// If width or height is odd, a frame has another size, this build of FFmpeg lacks libx264, or writing fails.
+/// If width or height is odd, a frame has another size, this build of FFmpeg has no encoder of H.264, or writing fails.
 pub fn write_mp4<S: Data<Elem = u8>>(
     path: &Path,
     size: Size,
     rate: FrameRate,
     frames: impl IntoIterator<Item = ArrayBase<S, Ix3>>,
 ) -> Result<(), VideoError> {
+    write(path, size, rate, frames, None).map(|_| ())
+}
+
+/// The same with the first sound track of the clip at `source`, whose first picture and this file's are of one time. Its
+/// packets are copied, not decoded, as far as the pictures last. A track that an mp4 cannot hold is left out.
+///
+/// # Errors
+/// As [`write_mp4`], and if `source` is no clip that can be read within `limits`.
+pub fn write_mp4_with_sound<S: Data<Elem = u8>>(
+    path: &Path,
+    size: Size,
+    rate: FrameRate,
+    frames: impl IntoIterator<Item = ArrayBase<S, Ix3>>,
+    source: &Path,
+    limits: &Limits,
+) -> Result<Sound, VideoError> {
+    write(path, size, rate, frames, Track::open(source, limits)?)
+}
+
+fn write<S: Data<Elem = u8>>(
+    path: &Path,
+    size: Size,
+    rate: FrameRate,
+    frames: impl IntoIterator<Item = ArrayBase<S, Ix3>>,
+    track: Option<Track>,
+) -> Result<Sound, VideoError> {
     if size.width == 0 || size.height == 0 || size.width % 2 == 1 || size.height % 2 == 1 {
         return Err(VideoError::OddSize { found: size });
     }
     input::init()?;
     let partial = Partial::beside(path)?;
-    let mut writer = Writer::open(&partial.0, size, ratio(rate))?;
+    let (mut writer, sound) = Writer::open(&partial.0, size, ratio(rate), track)?;
     for frame in frames {
         writer.write(frame)?;
     }
     writer.finish()?;
-    partial.publish(path)
+    partial.publish(path)?;
+    Ok(sound)
 }
 
 /// Frames per second as a ratio: whole numbers and the thousandths of NTSC (24000/1001 and so on) exactly.
@@ -95,10 +122,12 @@ fn encoding(error: ffmpeg::Error) -> VideoError {
     VideoError::Ffmpeg { what: "write an mp4", source: error.into() }
 }
 
-/// One H.264 stream in one mp4.
+/// One H.264 stream in one mp4, and perhaps sound.
 struct Writer {
     output: Output,
-    encoder: encoder::video::Encoder,
+    encoder: ffmpeg_encoder::video::Encoder,
+    /// The sound, and the index of its stream.
+    track: Option<(Track, usize)>,
     scaler: scaling::Context,
     rgb: frame::Video,
     size: Size,
@@ -107,29 +136,27 @@ struct Writer {
 }
 
 impl Writer {
-    fn open(path: &Path, size: Size, rate: Rational) -> Result<Self, VideoError> {
-        let codec =
-            encoder::find_by_name("libx264").ok_or(VideoError::Missing { what: "encoder libx264" })?;
+    fn open(
+        path: &Path,
+        size: Size,
+        rate: Rational,
+        track: Option<Track>,
+    ) -> Result<(Self, Sound), VideoError> {
         let url = input::file_url(path).map_err(|error| failed("name", error))?;
         let url = url.to_str().map_err(|_| failed("name", io::ErrorKind::InvalidInput.into()))?;
         let mut output = ffmpeg::format::output_as(url, "mp4").map_err(encoding)?;
         let global_header = output.format().flags().contains(Flags::GLOBAL_HEADER);
-        let encoder = open_encoder(codec, size, rate, global_header).map_err(encoding)?;
-        start(&mut output, codec, &encoder, rate).map_err(encoding)?;
+        let (codec, encoder) = encoder::open(size, rate, global_header)?;
+        add_pictures(&mut output, codec, &encoder, rate).map_err(encoding)?;
+        let (track, sound) = add_sound(&mut output, track).map_err(encoding)?;
+        start(&mut output).map_err(encoding)?;
         let Size { width, height } = size;
         let mut scaler =
             scaling::Context::get(Pixel::RGB24, width, height, Pixel::YUV420P, width, height, FLAGS)
                 .map_err(encoding)?;
         Colors::BT709.written_by(&mut scaler).map_err(encoding)?;
-        Ok(Self {
-            output,
-            encoder,
-            scaler,
-            rgb: frame::Video::new(Pixel::RGB24, width, height),
-            size,
-            tick: rate.invert(),
-            written: 0,
-        })
+        let rgb = frame::Video::new(Pixel::RGB24, width, height);
+        Ok((Self { output, encoder, track, scaler, rgb, size, tick: rate.invert(), written: 0 }, sound))
     }
 
     fn write<S: Data<Elem = u8>>(&mut self, frame: ArrayBase<S, Ix3>) -> Result<(), VideoError> {
@@ -151,6 +178,10 @@ impl Writer {
         self.scaler.run(&self.rgb, &mut yuv)?;
         yuv.set_pts(Some(self.written));
         self.written += 1;
+        if let Some((track, index)) = &mut self.track {
+            // Up to the end of this picture, so that neither stream waits long for the other.
+            track.write_until(self.written as f64 * f64::from(self.tick), &mut self.output, *index)?;
+        }
         self.encoder.send_frame(&yuv)?;
         self.drain()
     }
@@ -180,40 +211,36 @@ impl Writer {
     }
 }
 
-fn open_encoder(
-    codec: ffmpeg::Codec,
-    size: Size,
-    rate: Rational,
-    global_header: bool,
-) -> Result<encoder::video::Encoder, ffmpeg::Error> {
-    use ffmpeg::color::{Primaries, Range, Space, TransferCharacteristic};
-    let mut encoder = codec::Context::new_with_codec(codec).encoder().video()?;
-    encoder.set_width(size.width);
-    encoder.set_height(size.height);
-    encoder.set_format(Pixel::YUV420P);
-    encoder.set_time_base(rate.invert());
-    encoder.set_frame_rate(Some(rate));
-    encoder.set_colorspace(Space::BT709);
-    encoder.set_color_range(Range::MPEG);
-    encoder.set_color_primaries(Primaries::BT709);
-    encoder.set_color_transfer_characteristic(TransferCharacteristic::BT709);
-    if global_header {
-        encoder.set_flags(codec::Flags::GLOBAL_HEADER);
-    }
-    encoder.open_as_with(codec, Dictionary::from_iter([("crf", "18"), ("preset", "medium")]))
-}
-
-/// Adds the stream and writes the header. The index goes to the front of the file, so that it plays while it loads.
-fn start(
+/// Adds the stream of the pictures.
+fn add_pictures(
     output: &mut Output,
     codec: ffmpeg::Codec,
-    encoder: &encoder::video::Encoder,
+    encoder: &ffmpeg_encoder::video::Encoder,
     rate: Rational,
 ) -> Result<(), ffmpeg::Error> {
     let mut stream = output.add_stream(codec)?;
     stream.set_parameters(encoder);
     stream.set_time_base(rate.invert());
     stream.set_avg_frame_rate(rate);
+    Ok(())
+}
+
+/// Adds the stream of the sound, if there is any that an mp4 can hold.
+fn add_sound(
+    output: &mut Output,
+    track: Option<Track>,
+) -> Result<(Option<(Track, usize)>, Sound), ffmpeg::Error> {
+    let Some(track) = track else { return Ok((None, Sound::None)) };
+    let codec = track.codec();
+    if !track.fits(output) {
+        return Ok((None, Sound::LeftOut { codec }));
+    }
+    let index = track.add_to(output)?;
+    Ok((Some((track, index)), Sound::Copied { codec }))
+}
+
+/// Writes the header. The index goes to the front of the file, so that it plays while it loads.
+fn start(output: &mut Output) -> Result<(), ffmpeg::Error> {
     output.write_header_with(Dictionary::from_iter([("movflags", "+faststart")]))?;
     Ok(())
 }

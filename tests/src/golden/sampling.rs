@@ -1,6 +1,6 @@
 //! Kinds of the folder `transformer` that sample.
 
-use std::error::Error;
+use std::{error::Error, ops::ControlFlow};
 
 use burn::tensor::Tensor;
 use ltx_model::{Guidance, Inpainting, Prompts, Rope, SCHEDULE_TOKENS, SampleStep, Sampler, sigma_schedule};
@@ -44,7 +44,11 @@ pub(super) fn sample_euler(case: &Case) -> KindResult {
     let (sigmas, _) = case.tensor_f32("sigmas")?;
 
     let mut steps: Vec<SampleStep> = Vec::new();
-    let end = sampler.sample(&inpainting, &prompts, &sigmas, &mut |step| steps.push(step));
+    let mut observe = |step| {
+        steps.push(step);
+        ControlFlow::Continue(())
+    };
+    let end = sampler.sample(&inpainting, &prompts, &sigmas, &mut observe).ok_or("it was ended")?;
     let mut all = vec![
         produced("latent_init", inpainting.start()),
         produced("denoise_mask", inpainting.generated().clone()),

@@ -84,7 +84,9 @@ mod tests {
         }
         let step = packed.written("step");
         for preset in ["tiny-1x1", "tiny-16x9"] {
-            let ours = format!("step --preset {preset} --rank 32 --steps 3 --layers 2 --kept 0 --kept auto --size tiny");
+            let ours = format!(
+                "step --preset {preset} --rank 32 --steps 3 --layers 2 --kept 0 --kept auto --size tiny"
+            );
             assert!(step.contains(&ours), "{step}");
             assert!(step.contains(&format!("--presets {preset} --modes eager compile")), "{step}");
         }

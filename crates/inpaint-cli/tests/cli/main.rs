@@ -11,6 +11,8 @@ mod frames;
 mod inspect;
 #[cfg(unix)]
 mod interruption;
+#[cfg(unix)]
+mod previews;
 mod rejections;
 mod resuming;
 mod sandbox;

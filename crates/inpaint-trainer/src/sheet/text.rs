@@ -7,13 +7,13 @@ const WEIGHT: FontWeight = FontWeight::Regular;
 const SIZE: RasterHeight = RasterHeight::Size16;
 
 /// Pixels from one line to the next.
-pub(super) const HEIGHT: u32 = 20;
+pub(crate) const HEIGHT: u32 = 20;
 /// Pixels of every letter.
-pub(super) const WIDTH: u32 = get_raster_width(WEIGHT, SIZE) as u32;
+pub(crate) const WIDTH: u32 = get_raster_width(WEIGHT, SIZE) as u32;
 
 /// Writes one line, its upper left corner at `[x, y]`. Letters beyond the picture's edge are cut, and those that the
 /// font does not have become question marks.
-pub(super) fn draw(picture: &mut RgbImage, [x, y]: [u32; 2], text: &str, colour: Rgb<u8>) {
+pub(crate) fn draw(picture: &mut RgbImage, [x, y]: [u32; 2], text: &str, colour: Rgb<u8>) {
     for (place, letter) in (0u32..).zip(text.chars()) {
         let glyph = get_raster(letter, WEIGHT, SIZE).or_else(|| get_raster('?', WEIGHT, SIZE));
         let Some(glyph) = glyph else { continue };
@@ -28,7 +28,7 @@ pub(super) fn draw(picture: &mut RgbImage, [x, y]: [u32; 2], text: &str, colour:
 }
 
 /// The beginning of a text that fills at most `columns`.
-pub(super) fn shortened(text: &str, columns: usize) -> String {
+pub(crate) fn shortened(text: &str, columns: usize) -> String {
     if text.chars().count() <= columns {
         return text.to_owned();
     }
@@ -36,7 +36,7 @@ pub(super) fn shortened(text: &str, columns: usize) -> String {
 }
 
 /// `over` laid on `under` with this opacity, 0 to 1.
-pub(super) fn mixed(under: Rgb<u8>, over: Rgb<u8>, opacity: f32) -> Rgb<u8> {
+pub(crate) fn mixed(under: Rgb<u8>, over: Rgb<u8>, opacity: f32) -> Rgb<u8> {
     let mix = |channel: usize| {
         (f32::from(under.0[channel]) * (1.0 - opacity) + f32::from(over.0[channel]) * opacity).round() as u8
     };

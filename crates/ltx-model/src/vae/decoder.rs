@@ -45,6 +45,15 @@ impl VideoDecoder {
         checkpoint.read(key_prefix(checkpoint), &FAMILIES, device, |weights| Self::read(weights, &config))
     }
 
+    /// Whether `checkpoint` could be loaded; reads no weight.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<(), ModelError> {
+        let config = VaeConfig::of(checkpoint)?;
+        checkpoint.survey(key_prefix(checkpoint), &FAMILIES, device, |weights| Self::read(weights, &config))
+    }
+
     fn read(weights: &Weights, config: &VaeConfig) -> Self {
         let statistics = LatentStatistics::read(weights, config.latent_channels);
         let decoder = weights.at("decoder");

@@ -23,7 +23,7 @@ pub use config::{Compression, VaeBlock, VaeConfig};
 pub use conv::{CausalConv3d, ConvPadding, SpatialPadding};
 pub use decoder::VideoDecoder;
 pub use encoder::VideoEncoder;
-pub use patch::{patchify, pixel_value, pixels_to_tensor, unpatchify};
+pub use patch::{patchify, pixel_value, pixels_to_tensor, tensor_to_pixels, unpatchify};
 pub use resample::{Downsample, Upsample};
 pub use statistics::LatentStatistics;
 pub use tiling::{Interval, Tile, Tiling, TilingError};

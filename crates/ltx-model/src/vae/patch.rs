@@ -36,6 +36,13 @@ pub fn pixels_to_tensor(clip: &Clip, device: &Device) -> Tensor<5> {
     Tensor::from_data(TensorData::new(values, [1, channels, frames, height, width]), device)
 }
 
+/// What the decoder gives as bytes: `[1, 3, F, H, W]` to `F H W 3` of them, the inverse of [`pixel_value`], clamped and
+/// rounded. Waits for the device.
+pub fn tensor_to_pixels(x: Tensor<5>) -> Vec<u8> {
+    let planes = ((x.clamp(-1.0, 1.0) + 1.0) * 127.5).permute([0, 2, 3, 4, 1]);
+    planes.into_data().iter::<f32>().map(|level| level.round() as u8).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use tensor_batch::FrameRate;
@@ -52,5 +59,16 @@ mod tests {
         let values = tensor.into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(values[2 * 1024 + 5 * 32 + 7], pixel_value(byte((0, 5, 7, 2))));
         assert_eq!([0, 255].map(pixel_value), [-1.0, 1.0]);
+    }
+
+    #[test]
+    fn bytes_come_back_and_what_lies_beyond_is_clamped() {
+        let pixels =
+            ndarray::Array4::from_shape_fn((1, 32, 32, 3), |(_, y, x, c)| (y * 32 + x + 7 * c) as u8);
+        let clip = Clip::new(pixels.clone(), FrameRate::DEFAULT).unwrap();
+        let tensor = pixels_to_tensor(&clip, &Device::flex());
+        assert_eq!(tensor_to_pixels(tensor.clone()), pixels.into_raw_vec_and_offset().0);
+        let beyond = tensor_to_pixels(tensor.sign() * 1.5);
+        assert!(beyond.iter().all(|byte| *byte == 0 || *byte == 255));
     }
 }

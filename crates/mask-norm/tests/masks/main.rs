@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper fails its test")]
 
 mod absurd;
+mod composite;
 mod golden;
 mod growth;
 mod images;

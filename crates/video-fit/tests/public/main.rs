@@ -6,6 +6,7 @@ mod clips;
 mod colours;
 mod cuts;
 mod golden;
+mod sound;
 mod written;
 
 use std::path::{Path, PathBuf};

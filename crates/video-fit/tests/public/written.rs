@@ -93,3 +93,56 @@ fn a_file_that_cannot_be_written_is_an_error() {
         write_mp4(&folder.path().join("no/such/folder.mp4"), SIZE, rate(24.0), [quartered([[9; 3]; 4])]);
     assert!(matches!(error, Err(VideoError::Ffmpeg { .. })), "{error:?}");
 }
+
+/// The places of boxes and marks in a file, by the four letters of each.
+fn places(bytes: &[u8], name: &[u8; 4]) -> Vec<usize> {
+    bytes.windows(4).enumerate().filter(|(_, four)| four == name).map(|(place, _)| place).collect()
+}
+
+#[test]
+fn a_file_plays_while_it_loads_and_says_what_its_colours_mean() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("tagged.mp4");
+    write_mp4(&path, SIZE, rate(24.0), vec![quartered([[200, 40, 30]; 4]); 9]).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let one = |name| match places(&bytes, name)[..] {
+        [place] => place,
+        ref places => panic!("{} of {name:?}", places.len()),
+    };
+    assert!(one(b"moov") < one(b"mdat"), "the index comes first");
+    assert_eq!(&bytes[4..8], b"ftyp");
+    one(b"avc1");
+    // Primaries, transfer and matrix of BT.709, and limited range.
+    let colr = one(b"colr") + 4;
+    assert_eq!(bytes[colr..colr + 11], *b"nclx\0\x01\0\x01\0\x01\0");
+    // High profile at most, which has 4:2:0 and 8 bits alone.
+    assert!(bytes[one(b"avcC") + 5] <= 100, "profile {}", bytes[one(b"avcC") + 5]);
+}
+
+/// The error of a colour that goes through a file, measured over a grid of 216 colours in flat patches.
+#[test]
+fn colours_of_the_whole_cube_survive_the_round_trip() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cube.mp4");
+    let level = |i: usize| (i * 51) as u8;
+    // 36 x 6 patches of 16x16 pixels.
+    let colour = |y: usize, x: usize| {
+        let patch = x / 16;
+        [level(patch / 6), level(patch % 6), level(y / 16)]
+    };
+    let picture = Array3::from_shape_fn([96, 576, 3], |(y, x, c)| colour(y, x)[c]);
+    let size = Size { width: 576, height: 96 };
+    write_mp4(&path, size, rate(24.0), vec![picture; 5]).unwrap();
+    let (mut sum, mut worst, mut count) = (0u64, 0u8, 0u64);
+    for frame in Frames::open(&path, &Limits::default()).unwrap() {
+        let pixels = frame.unwrap().pixels;
+        for (y, x) in (0..6).flat_map(|row| (0..36).map(move |column| (16 * row + 8, 16 * column + 8))) {
+            for c in 0..3 {
+                let off = pixels[[y, x, c]].abs_diff(colour(y, x)[c]);
+                (sum, worst, count) = (sum + u64::from(off), worst.max(off), count + 1);
+            }
+        }
+    }
+    let mean = sum as f64 / count as f64;
+    assert!(worst <= 4 && mean < 1.0, "worst {worst}, mean {mean:.2} of {count}");
+}

@@ -91,7 +91,8 @@ pub fn preview(
     let painter = Painter::new(&base, &settings.device, request, options);
     let plain = watch.stage(Stage::Preview, painter.plan.schedule.steps, |watch| {
         let Settings { base_precision, offload, .. } = *settings;
-        let model = Transformer::load_beside(&base, &settings.device, base_precision, offload).map_err(failed)?;
+        let model =
+            Transformer::load_beside(&base, &settings.device, base_precision, offload).map_err(failed)?;
         let mut stopped = None;
         let mut observe = |done| match watch.done(done) {
             Ok(()) => ControlFlow::Continue(()),

@@ -1,5 +1,5 @@
-//! The command `inpaint`: trains video-inpainting LoRAs for LTX-2.3, checks datasets, shows what a LoRA does, and looks
-//! into LoRA files.
+//! The command `inpaint`: trains video-inpainting LoRAs for LTX-2.3, checks datasets, looks into LoRA files, and shows what
+//! they do.
 //!
 //! Exit codes: 0 done; 2 the request or its data is at fault; 1 the machine, the checkpoint or this program; 130
 //! interrupted. With `--json`, stdout is one JSON object and nothing else.

@@ -160,7 +160,7 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
         (Some(&files.lora_file), "the LoRA, for ComfyUI, diffusers and PEFT"),
         (Some(&files.config_file), "what it was trained with"),
         (Some(&files.report_file), "the run on one page: open it in a browser"),
-        (files.video.as_ref(), "the samples before training and now, side by side"),
+        (files.video.as_ref(), "the previews, side by side"),
         (Some(&files.metrics_file), "loss, sigma and rate of every step, numbers of previews"),
         (files.debug_dataset.as_ref(), "fitted clips, masks and latents, to look at or to train on"),
     ];
@@ -168,6 +168,12 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
         if let Some(file) = file {
             say::result(&format!("  {out}/{:<22} {:>10}  {what}", file.file_name, say::size(file.file_size)));
         }
+    }
+    if settings.out.join("validation.mp4").is_file() {
+        say::result(&format!(
+            "  {out}/{:<22} {:>10}  the samples before training and now",
+            "validation.mp4", ""
+        ));
     }
     if args.model.model == "tiny" {
         say::result(

@@ -116,7 +116,7 @@ impl DebugDataset {
             let about = serde_json::to_value(&about).map_err(failed)?;
             examples.push(IndexEntry { folder: self.example(index), entry: entry.clone(), report: about });
         }
-        let (checkpoint, text_encoder) = identity.models();
+        let [checkpoint, text_encoder] = identity.models();
         let made_with = stored::made_with(request, options);
         let index = Index { format: FORMAT.to_owned(), checkpoint, text_encoder, made_with, examples };
         let path = self.folder.join(INDEX);

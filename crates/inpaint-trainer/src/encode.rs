@@ -125,15 +125,15 @@ impl Vae<'_> {
 
     /// Normalised latents `[128, F', H', W']`.
     fn latents(&mut self, fitted: &FittedClip, whole: Option<Bucket>) -> Result<Array4<f32>, RunError> {
-        let Encoders { checkpoint, device, cuts, .. } = self.encoders;
+        let Encoders { checkpoint, device, .. } = self.encoders;
         let encoder = match &mut self.loaded {
             Some(encoder) => encoder,
             none => none.insert(VideoEncoder::load(checkpoint, device).map_err(failed)?),
         };
         let pixels = pixels_to_tensor(fitted.clip(), device);
-        let is_large = |whole: Bucket| fitted.clip().latent_grid().tokens() > whole.latent_grid().tokens();
-        let large = whole.is_some_and(is_large).then_some([TILE, OVERLAP]);
-        let latents = match cuts.tile.or(large) {
+        let tokens = fitted.clip().latent_grid().tokens();
+        let is_large = whole.is_some_and(|whole| tokens > whole.latent_grid().tokens());
+        let latents = match self.encoders.cuts.tile.or(is_large.then_some(LARGE)) {
             None => encoder.encode(pixels),
             Some([size, overlap]) => Tile::new(size, overlap)
                 .and_then(|tile| encoder.encode_tiled_spatially(pixels, tile))
@@ -145,9 +145,8 @@ impl Vae<'_> {
     }
 }
 
-/// Pixels of a tile of a large sample, and those that it shares with the next.
-const TILE: usize = 512;
-const OVERLAP: usize = 128;
+/// Pixels of a tile of a sample that is larger than clips are, and those that it shares with the next.
+const LARGE: [usize; 2] = [512, 128];
 
 /// Fails if the cache of all clips and samples has no room on the disk of `folder`.
 pub(crate) fn check_room(

@@ -74,9 +74,9 @@ impl Identity {
         Ok(identity)
     }
 
-    /// The digests of checkpoint and text encoder.
-    pub(crate) fn models(&self) -> (Digest, Digest) {
-        (self.checkpoint, self.text_encoder)
+    /// What the checkpoint and the text encoder are, by content.
+    pub(crate) fn models(&self) -> [Digest; 2] {
+        [self.checkpoint, self.text_encoder]
     }
 
     fn entries_of(&mut self, clips: &FittedClips, trigger: &str) -> Result<Vec<CacheEntry>, RunError> {

@@ -75,17 +75,20 @@ impl Job {
     }
 }
 
-/// The job of a run. Nothing is loaded.
+/// The job of a run on these clips with these samples of previews. Nothing is loaded.
 pub(crate) fn job(
     request: &TrainRequest,
     settings: &Settings,
     base: &Checkpoint,
-    clips: &FittedClips,
+    [clips, samples]: [&FittedClips; 2],
 ) -> Result<Job, ModelError> {
     let unified = free::on_cpu(&settings.device);
     let prompts =
         clips.examples().iter().map(|example| Caption::prompt(request.trigger_phrase(), example.caption()));
-    let prompts: BTreeSet<String> = prompts.collect();
+    let shown = samples.examples().iter().map(|sample| Caption::prompt("", sample.caption()));
+    let mut prompts: BTreeSet<String> = prompts.chain(shown).collect();
+    let preview = (!samples.examples().is_empty()).then(|| request.validation_bucket());
+    prompts.extend(preview.map(|_| request.validation_negative_prompt().to_owned()));
     let longest = prompts.iter().map(String::len).max().unwrap_or(0);
     Ok(Job {
         transformer: TransformerConfig::of(base)?,
@@ -93,7 +96,7 @@ pub(crate) fn job(
         gemma: GemmaConfig::open(&settings.text_encoder)?,
         connector: ConnectorConfig::of(base)?,
         bucket: request.bucket(),
-        preview: None,
+        preview,
         rank: request.rank(),
         // A token is at least a byte, and one stands in front of all.
         caption_tokens: (longest + 1).min(CONTEXT_TOKENS),
@@ -145,6 +148,15 @@ pub struct Cuts {
     pub tile: Option<[usize; 2]>,
     /// Captions whose hidden states are in memory together.
     pub captions: usize,
+    /// Frames and side of the tiles that previews are decoded in.
+    pub preview: [usize; 2],
+}
+
+impl Default for Cuts {
+    /// Whole clips, and previews in small tiles.
+    fn default() -> Self {
+        Self { tile: None, captions: 8, preview: [48, 384] }
+    }
 }
 
 /// The memory of a job, stage by stage. A stage's memory is given back when it ends, so the largest decides.

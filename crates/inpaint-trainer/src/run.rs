@@ -129,7 +129,7 @@ pub fn run(
     let Prepared { clips, samples, stored, mut report } = prepared;
     let strips = Strips::of(&clips, request.bucket(), watch)?;
     let plan = training::plan(request, options);
-    let memory = planned(request, settings, &base, &clips, watch)?;
+    let memory = planned(request, settings, &base, [&clips, &samples], watch)?;
     let data = Data { clips: &clips, samples: &samples, stored: stored.as_ref(), bucket: request.bucket() };
     let identity = Identity::of(&data, request, settings).map_err(|error| error.with_report(&report))?;
     let fingerprint = identity.fingerprint(&plan, request, options);
@@ -160,13 +160,12 @@ pub fn run(
         let tokenizer = tokenizer.map_err(|e| RunError::of(Stage::EncodePrompts, e))?;
         debug.complete(&latents, &identity, &tokenizer, request, options, &report)?;
     }
-    let (checkpoint, text_encoder) = identity.models();
     let page = Page {
         request,
         options,
         base_model: &settings.base_model,
         model_version: base.model_version(),
-        models: [checkpoint, text_encoder].map(|digest| digest.to_string()),
+        models: identity.models().map(|digest| digest.to_string()),
         strips,
         out: &settings.out,
         earlier: Timings::read(&unfinished.timings()),
@@ -175,6 +174,7 @@ pub fn run(
     let training = Training {
         base: &base,
         page: &page,
+        cuts: memory.cuts,
         request,
         samples: &samples,
         identity: &identity,
@@ -221,7 +221,7 @@ fn planned(
     request: &TrainRequest,
     settings: &Settings,
     base: &Checkpoint,
-    clips: &FittedClips,
+    clips: [&FittedClips; 2],
     watch: &mut Watch<'_>,
 ) -> Result<MemoryPlan, RunError> {
     let failed = |e| RunError::of(Stage::EncodeClips, e);

@@ -10,7 +10,7 @@ use lora_train::{
 use ltx_model::{Checkpoint, Transformer};
 
 use crate::{
-    FitReport, PreviewReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions,
+    Cuts, FitReport, PreviewReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions,
     TrainRequest, Warning, Watch,
     clips::FittedClips,
     event::StageWatch,
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct Training<'a> {
     pub(crate) base: &'a Checkpoint,
     pub(crate) page: &'a Page<'a>,
+    /// How previews are cut so that they fit into memory.
+    pub(crate) cuts: Cuts,
     pub(crate) request: &'a TrainRequest,
     /// What previews are made of.
     pub(crate) samples: &'a FittedClips,
@@ -63,36 +65,43 @@ impl Training<'_> {
                 Metrics::open(&self.settings.out, state.step()).map_err(RunError::io(Stage::Train, &path))?;
             let mut unwritten = None;
             self.report(&state, report, watch);
+            let previews = self.previews(&model, latents);
+            let before = state.clone();
             let trainer =
                 Trainer::new(latents, &model, self.plan, state).map_err(|e| RunError::of(Stage::Train, e))?;
             self.rehearse(&trainer, &keep, watch)?;
-            let previews = self.previews(&model, latents);
-            let preview = |state: &TrainState, told: &mut Telling<'_>, watch: &mut StageWatch<'_, '_>| {
+            let mut preview = |state: &TrainState,
+                               metrics: &mut Metrics,
+                               unwritten: &mut Option<io::Error>,
+                               report: &mut FitReport,
+                               watch: &mut StageWatch<'_, '_>| {
+                let mut told = Telling { metrics, report, unwritten };
                 previews.as_ref().map_or(ControlFlow::Continue(()), |previews| {
-                    previews.make_if_due(state.step() as u64, state.lora(), told, watch)
+                    previews.make_if_due(state.step() as u64, state.lora(), &mut told, watch)
                 })
             };
-            let mut told = Telling { metrics: &mut metrics, report, unwritten: &mut unwritten };
             // Before the first step; or what a process that was ended had not come to.
-            if preview(trainer.state(), &mut told, watch).is_break() {
-                let unwritten = told.unwritten.take();
-                return Err(unwritten.map_or(RunError::Interrupted, RunError::io(Stage::Train, &path)));
+            let ended = preview(&before, &mut metrics, &mut unwritten, report, watch).is_break();
+            drop(before);
+            if ended {
+                let error = unwritten.map(RunError::io(Stage::Train, &path));
+                return Err(error.unwrap_or(RunError::Interrupted));
             }
             let result = trainer.run(&pace, &mut |event, state| {
-                if let Err(error) = told.metrics.write(&event) {
-                    *told.unwritten = Some(error);
+                if let Err(error) = metrics.write(&event) {
+                    unwritten = Some(error);
                     return ControlFlow::Break(());
                 }
-                let is_step = matches!(event, TrainEvent::Step(_));
-                let is_kept = matches!(event, TrainEvent::Saved { .. });
-                watch.trained(event)?;
-                if is_step {
-                    preview(state, &mut told, watch)?;
-                }
+                let (is_step, is_kept) =
+                    (matches!(event, TrainEvent::Step(_)), matches!(event, TrainEvent::Saved { .. }));
+                let mut flow = watch.trained(event);
                 if is_kept {
-                    self.report(state, told.report, watch);
+                    self.report(state, report, watch);
                 }
-                ControlFlow::Continue(())
+                if is_step && flow.is_continue() {
+                    flow = preview(state, &mut metrics, &mut unwritten, report, watch);
+                }
+                flow
             });
             match (result, unwritten) {
                 (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
@@ -147,7 +156,7 @@ impl Training<'_> {
     fn previews<'p>(&'p self, model: &'p Transformer, latents: &'p LatentCache) -> Option<Previews<'p>> {
         let steps = self.request.number_of_steps();
         Some(Previews {
-            painter: Painter::new(self.base, &self.settings.device, self.request, self.options),
+            painter: Painter::new(self.base, &self.settings.device, self.request, self.options, self.cuts),
             model,
             samples: self.samples,
             entries: &self.identity.samples,

@@ -35,10 +35,13 @@ pub(super) fn planned(job: &Job, free: Free) -> MemoryPlan {
     let (tile, encoding) = encoding(job, free);
     let (captions, texts) = texts(job, free);
     let mut stages = vec![encoding, texts, training(job)];
+    let mut cuts = Cuts { tile, captions, ..Cuts::default() };
     if let Some(bucket) = job.preview {
-        stages.push(previews(job, bucket, free));
+        let (tiles, stage) = previews(job, bucket, free);
+        cuts.preview = tiles;
+        stages.push(stage);
     }
-    MemoryPlan { stages, cuts: Cuts { tile, captions }, unified: job.unified, free }
+    MemoryPlan { stages, cuts, unified: job.unified, free }
 }
 
 /// The first way of doing a stage that fits, else the last.
@@ -129,7 +132,7 @@ fn training(job: &Job) -> StageMemory {
     StageMemory { what: "training", how, held: on_device(job, held) }
 }
 
-fn previews(job: &Job, bucket: Bucket, free: Free) -> StageMemory {
+fn previews(job: &Job, bucket: Bucket, free: Free) -> ([usize; 2], StageMemory) {
     let formats = job.formats();
     let step = step_size(job, bucket);
     let (size, frames) = (bucket.size(), bucket.frames().get() as usize);
@@ -148,10 +151,10 @@ fn previews(job: &Job, bucket: Bucket, free: Free) -> StageMemory {
             ..Held::default()
         };
         let how = format!("tiles of {most_frames} frames and {side} pixels");
-        ((), StageMemory { what: "previews", how, held: on_device(job, held) })
+        ([most_frames, side], StageMemory { what: "previews", how, held: on_device(job, held) })
     });
     let [_, _, least] = ways.clone();
-    first_that_fits(job, free, ways).unwrap_or(least).1
+    first_that_fits(job, free, ways).unwrap_or(least)
 }
 
 /// With what a GPU takes besides.

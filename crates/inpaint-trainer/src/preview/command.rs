@@ -16,7 +16,7 @@ use super::{
     painter::{Painter, Sample},
 };
 use crate::{
-    FitReport, OutFile, RunError, Settings, Stage, TrainOptions, TrainRequest, Warning, Watch,
+    Cuts, FitReport, OutFile, RunError, Settings, Stage, TrainOptions, TrainRequest, Warning, Watch,
     clips::FittedClips,
     encode::{Data, Encoders},
     identity::Identity,
@@ -55,6 +55,7 @@ pub fn preview(
     let failed = |e| RunError::of(Stage::Preview, e);
     let base = Checkpoint::open(&settings.checkpoint).map_err(failed)?;
     let config = TransformerConfig::of(&base).map_err(failed)?;
+    ltx_model::check_device(&settings.device).map_err(failed)?;
     Transformer::check(&base, &settings.device).map_err(failed)?;
     VideoEncoder::check(&base, &settings.device).map_err(failed)?;
     VideoDecoder::check(&base, &settings.device).map_err(failed)?;
@@ -72,8 +73,9 @@ pub fn preview(
     let clips = FittedClips::new(Vec::new(), &settings.limits);
     let data = Data { clips: &clips, samples: &samples, stored: None, bucket: request.validation_bucket() };
     let identity = Identity::of(&data, request, settings)?;
+    let cuts = Cuts::default();
     let encoders =
-        Encoders { checkpoint: &base, text_encoder: &settings.text_encoder, device: &settings.device };
+        Encoders { checkpoint: &base, text_encoder: &settings.text_encoder, device: &settings.device, cuts };
     let cache = LatentCacheWriter::open(&work.path().join("latents"))
         .map_err(|e| RunError::of(Stage::EncodeClips, e))?;
     let latents = encoders.encode(&data, &identity, cache, None, watch)?;
@@ -88,11 +90,10 @@ pub fn preview(
         negative: latents.context(&negative).map_err(cached)?,
         index: 0,
     };
-    let painter = Painter::new(&base, &settings.device, request, options);
+    let painter = Painter::new(&base, &settings.device, request, options, cuts);
     let plain = watch.stage(Stage::Preview, painter.plan.schedule.steps, |watch| {
-        let Settings { base_precision, offload, .. } = *settings;
-        let model =
-            Transformer::load_beside(&base, &settings.device, base_precision, offload).map_err(failed)?;
+        let Settings { device, base_precision, offload, .. } = settings;
+        let model = Transformer::load_beside(&base, device, *base_precision, *offload).map_err(failed)?;
         let mut stopped = None;
         let mut observe = |done| match watch.done(done) {
             Ok(()) => ControlFlow::Continue(()),

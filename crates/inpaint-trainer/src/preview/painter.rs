@@ -15,12 +15,10 @@ use super::{
     PreviewNumbers,
     measure::{self, Region},
 };
-use crate::{Device, TrainOptions, TrainRequest};
+use crate::{Cuts, Device, TrainOptions, TrainRequest};
 
-/// Frames and pixels of the tiles that are decoded one at a time, each with what it shares with the next: so that decoding
-/// needs less than a training step.
-const FRAMES: [usize; 2] = [48, 24];
-const PIXELS: [usize; 2] = [384, 64];
+/// What tiles that are decoded share with the next, in frames and pixels; short tiles share two thirds of their frames.
+const OVERLAP: [usize; 2] = [24, 64];
 
 /// How pictures are made.
 pub(crate) struct Painter<'a> {
@@ -29,6 +27,7 @@ pub(crate) struct Painter<'a> {
     pub(crate) plan: InpaintPlan,
     pub(crate) feather: Feather,
     pub(crate) truth: bool,
+    pub(crate) cuts: Cuts,
 }
 
 impl<'a> Painter<'a> {
@@ -37,6 +36,7 @@ impl<'a> Painter<'a> {
         device: &'a Device,
         request: &TrainRequest,
         options: &TrainOptions,
+        cuts: Cuts,
     ) -> Self {
         Self {
             base,
@@ -44,6 +44,7 @@ impl<'a> Painter<'a> {
             plan: options.inpaint_plan(request.stg_scale()),
             feather: options.feather(),
             truth: options.source_is_truth(),
+            cuts,
         }
     }
 
@@ -62,7 +63,7 @@ impl<'a> Painter<'a> {
         };
         let decoder = VideoDecoder::load(self.base, self.device)?;
         let mut bytes = Vec::with_capacity(fitted.clip().pixels().len());
-        for chunk in decoder.decode_chunks(painted, &tiling()?) {
+        for chunk in decoder.decode_chunks(painted, &tiling(self.cuts)?) {
             bytes.extend(tensor_to_pixels(chunk));
         }
         let found = vec![bytes.len()];
@@ -139,7 +140,11 @@ pub(crate) enum PaintError {
     Shape(#[from] ShapeMismatch),
 }
 
-fn tiling() -> Result<Tiling, TilingError> {
-    let tile = |[size, overlap]: [usize; 2]| Tile::new(size, overlap).map(Some);
-    Ok(Tiling { frames: tile(FRAMES)?, height: tile(PIXELS)?, width: tile(PIXELS)? })
+/// The tiles that are decoded one at a time.
+fn tiling(cuts: Cuts) -> Result<Tiling, TilingError> {
+    let [frames, side] = cuts.preview;
+    let [over_frames, over_pixels] = OVERLAP;
+    let frames = Tile::new(frames, over_frames.min(frames * 2 / 3))?;
+    let side = Tile::new(side, over_pixels)?;
+    Ok(Tiling { frames: Some(frames), height: Some(side), width: Some(side) })
 }

@@ -24,15 +24,6 @@ pub(crate) fn result(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// A size in bytes, for people.
-pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
 /// The one JSON object, on stdout.
 pub(crate) fn json(answer: &impl Serialize) {
     match serde_json::to_string(answer) {

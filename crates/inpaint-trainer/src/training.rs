@@ -70,11 +70,11 @@ impl Training<'_> {
             let trainer =
                 Trainer::new(latents, &model, self.plan, state).map_err(|e| RunError::of(Stage::Train, e))?;
             self.rehearse(&trainer, &keep, watch)?;
-            let mut preview = |state: &TrainState,
-                               metrics: &mut Metrics,
-                               unwritten: &mut Option<io::Error>,
-                               report: &mut FitReport,
-                               watch: &mut StageWatch<'_, '_>| {
+            let preview = |state: &TrainState,
+                           metrics: &mut Metrics,
+                           unwritten: &mut Option<io::Error>,
+                           report: &mut FitReport,
+                           watch: &mut StageWatch<'_, '_>| {
                 let mut told = Telling { metrics, report, unwritten };
                 previews.as_ref().map_or(ControlFlow::Continue(()), |previews| {
                     previews.make_if_due(state.step() as u64, state.lora(), &mut told, watch)

@@ -51,7 +51,9 @@ impl VideoDecoder {
     /// As [`load`](Self::load).
     pub fn check(checkpoint: &Checkpoint, device: &Device) -> Result<(), ModelError> {
         let config = VaeConfig::of(checkpoint)?;
-        checkpoint.survey(key_prefix(checkpoint), &FAMILIES, device, |weights| Self::read(weights, &config))
+        checkpoint
+            .survey(key_prefix(checkpoint), &FAMILIES, device, |weights| Self::read(weights, &config))
+            .map(drop)
     }
 
     fn read(weights: &Weights, config: &VaeConfig) -> Self {

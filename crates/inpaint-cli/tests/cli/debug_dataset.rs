@@ -79,7 +79,7 @@ fn check_latents(bytes: &[u8]) {
     assert_eq!(shape("context").len(), 2);
 }
 
-const RUN: [&str; 5] = ["train", "--bucket", "64x64x9", "--set", "rank=8"];
+const RUN: [&str; 7] = ["train", "--bucket", "64x64x9", "--set", "rank=8", "--set", "number_of_steps=100"];
 
 /// Trains; gives the answer.
 fn train(sandbox: &Sandbox, args: &[&str]) -> (i32, Value) {

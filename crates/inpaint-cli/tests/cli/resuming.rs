@@ -48,9 +48,16 @@ fn snapshots(sandbox: &Sandbox) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Starts a run, or goes on with it, and kills it after some steps.
+/// Starts a run, or goes on with it, and kills it after some steps of its own.
 fn kill_after_steps(sandbox: &Sandbox, args: &[&str]) {
+    let timings = || fs::read(sandbox.path("out/state/timings.json")).ok();
+    let before = timings();
     let mut child = sandbox.start(&with(args));
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while timings() == before {
+        assert!(Instant::now() < deadline, "its training does not begin");
+        thread::sleep(Duration::from_millis(5));
+    }
     wait_for_steps(sandbox, &mut child);
     sandbox.kill(child);
 }

@@ -6,7 +6,10 @@ use crate::int8::{INT8_BLOCK, Quantised};
 
 /// A weight `[out, in]` that gets no gradient.
 #[derive(Debug, Clone)]
-#[allow(clippy::large_enum_variant, reason = "there are ten of a block, and a handle is small beside its tensor")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are ten of a block, and a handle is small beside its tensor"
+)]
 pub(crate) enum FrozenWeight {
     /// Floats.
     Dense(Tensor<2>),

@@ -169,12 +169,6 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
             say::result(&format!("  {out}/{:<22} {:>10}  {what}", file.file_name, say::size(file.file_size)));
         }
     }
-    if settings.out.join("validation.mp4").is_file() {
-        say::result(&format!(
-            "  {out}/{:<22} {:>10}  the samples before training and now",
-            "validation.mp4", ""
-        ));
-    }
     if args.model.model == "tiny" {
         say::result(
             "the tiny model has random weights: its LoRA proves the road, not the picture. Next:\n  \

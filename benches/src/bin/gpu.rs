@@ -315,7 +315,7 @@ impl<'a> Run<'a> {
         self.loss = loss[0];
         device().sync()?;
         let between = Instant::now();
-        let gradients = optimizer::side_by_side(&gradients);
+        let gradients = optimizer::side_by_side(gradients);
         let norm = optimizer::global_norm(&gradients);
         let gradients = optimizer::clip(gradients, norm, 1.0);
         self.optimizer.update(&mut self.case.lora, &gradients, 2e-4);

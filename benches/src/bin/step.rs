@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
         let gradients =
             step::gradients_within(self.model, &self.case.lora, &self.case.batch, self.kept_bytes);
         let gradients = gradients.gradients;
-        let gradients = optimizer::side_by_side(&gradients);
+        let gradients = optimizer::side_by_side(gradients);
         let norm = optimizer::global_norm(&gradients);
         let gradients = optimizer::clip(gradients, norm, 1.0);
         self.optimizer.update(&mut self.case.lora, &gradients, 2e-4);

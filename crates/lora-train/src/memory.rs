@@ -96,7 +96,7 @@ impl Formats {
 const BETWEEN_TENSORS: u64 = 4_500_000_000;
 
 /// Vectors of all adapters that an update makes beside them, their gradients and moments.
-const UPDATE_VECTORS: u64 = 6;
+const UPDATE_VECTORS: u64 = 8;
 
 /// Queries whose scores are in a GPU's memory together.
 pub const SCORED_QUERIES: u64 = 128;
@@ -111,7 +111,7 @@ pub struct StepMemory {
     pub adapters: u64,
     /// What the forward pass leaves: graphs of the blocks that keep theirs, and the inputs of the others.
     pub kept: u64,
-    /// What the block at work holds besides, forwards or backwards, whichever is more.
+    /// What the block at work holds besides, forwards or backwards, or the update more than was kept, whichever is most.
     pub working: u64,
     /// The batch, the rotary table, and what every block reads.
     pub batch: u64,
@@ -198,11 +198,14 @@ impl StepSize {
         let kept = graphs * graph + again * stream;
         // The first block to go backwards still has everybody else's leavings beside it.
         let last_again = if graphs == 0 { graph - stream } else { 0 };
+        let backward = last_again + self.block_working(formats);
+        // The update comes when all of that is gone.
+        let update = (UPDATE_VECTORS * self.adapters()).saturating_sub(kept);
         StepMemory {
             weights: self.layers * self.block_weights(formats.base) + self.outer_weights(formats.base),
             adapters: (4 + u64::from(self.accumulation > 1)) * self.adapters(),
             kept,
-            working: last_again + self.block_working(formats),
+            working: backward.max(update),
             batch: self.conditions(formats),
         }
     }

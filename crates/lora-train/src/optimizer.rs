@@ -70,8 +70,8 @@ impl Optimizer {
     }
 }
 
-/// The gradients of `A` and `B` of every module side by side, `[1, n]`.
-pub fn side_by_side(gradients: &[[Tensor<2>; 2]]) -> Tensor<2> {
+/// The gradients of `A` and `B` of every module side by side, `[1, n]`. They are let go themselves.
+pub fn side_by_side(gradients: Vec<[Tensor<2>; 2]>) -> Tensor<2> {
     row(gradients.iter().flatten())
 }
 

@@ -267,7 +267,7 @@ impl<'a, S: LatentSource> Trainer<'a, S> {
             }
             losses.add(sigma, loss);
             tokens += batch.kept().len();
-            let gradients = optimizer::side_by_side(&result.gradients);
+            let gradients = optimizer::side_by_side(result.gradients);
             sum = Some(optimizer::accumulate(sum, gradients, plan.accumulation));
             last = Some((loss, (stem, sigma)));
         }

@@ -113,7 +113,10 @@ pub(super) fn lora_step_of(case: &Case, model: &Transformer) -> KindResult {
         produced("pred", prediction),
         Produced::f32("loss_per_sample", result.loss.clone(), [samples]),
         Produced::number("loss", loss),
-        Produced::number("grad_norm", optimizer::global_norm(&optimizer::side_by_side(&result.gradients))),
+        Produced::number(
+            "grad_norm",
+            optimizer::global_norm(&optimizer::side_by_side(result.gradients.clone())),
+        ),
     ];
     let gradients = result.gradients.into_iter().flatten();
     all.extend(named(&lora).zip(gradients).map(|((key, _), g)| produced(format!("grad/{key}"), g)));
@@ -242,7 +245,7 @@ fn trained(case: &Case, model: &Transformer, name: &str, run: &Value) -> KindRes
             let sigma = sigma.clone().narrow(0, micro, 1).into_data().iter::<f32>().collect();
             let result = step::gradients(model, &lora, &batch(case, model, sigma, noise)?);
             losses.push(result.loss.iter().sum::<f32>() / result.loss.len() as f32);
-            let gradients = optimizer::side_by_side(&result.gradients);
+            let gradients = optimizer::side_by_side(result.gradients);
             sum = Some(optimizer::accumulate(sum, gradients, accumulation));
         }
         let gradients = sum.ok_or("accumulation is 0")?;

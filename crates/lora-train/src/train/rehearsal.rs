@@ -88,7 +88,7 @@ impl<S: LatentSource> Trainer<'_, S> {
             if !result.loss[0].is_finite() {
                 return Err(not_finite("rehearsed loss"));
             }
-            let gradients = optimizer::side_by_side(&result.gradients);
+            let gradients = optimizer::side_by_side(result.gradients);
             sum = Some(optimizer::accumulate(sum, gradients, self.plan.accumulation));
         }
         let Some(gradients) = sum else { return Err(TrainError::NoExamples) };

@@ -375,6 +375,7 @@ fn multiply(gpu: &mut Gpu, product: &Multiply) -> Result<(), CudaError> {
 
 /// A frozen weight `[out, in]` as it is kept.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "handles are small beside what they hold")]
 enum Stored {
     Dense(CubeTensor),
     /// 8-bit integers, and a bf16 scale for every few neighbours.

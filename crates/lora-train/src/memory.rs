@@ -139,8 +139,9 @@ impl StepSize {
         Self { accumulation: plan.accumulation as u64, ..size }
     }
 
-    /// One sample and one micro-step.
-    fn new(model: &TransformerConfig, rank: usize, tokens: usize, context: usize) -> Self {
+    /// The size of a step of `model` with adapters of `rank` on one sample of `tokens` video and `context` text tokens, in
+    /// one micro-step.
+    pub fn new(model: &TransformerConfig, rank: usize, tokens: usize, context: usize) -> Self {
         Self {
             layers: model.num_layers as u64,
             width: model.inner_dim() as u64,

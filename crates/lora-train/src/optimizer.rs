@@ -110,3 +110,23 @@ pub fn clip(gradients: Tensor<2>, norm: f64, max_norm: f64) -> Tensor<2> {
     let factor = maths::clip_factor(norm, max_norm);
     if factor == 1.0 { gradients } else { gradients * factor }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    fn ones(rows: usize, columns: usize) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(vec![1f32; rows * columns], [rows, columns]), &Device::flex())
+    }
+
+    #[test]
+    fn every_gradient_counts_in_the_norm_whatever_the_sizes() {
+        for (a, b) in [([3, 5], [7, 3]), ([8, 96], [128, 8]), ([64, 256], [4096, 64])] {
+            let gradients = side_by_side(vec![[ones(a[0], a[1]), ones(b[0], b[1]) * 2.0]]);
+            let squares = (a[0] * a[1] + 4 * b[0] * b[1]) as f64;
+            assert!((global_norm(&gradients) / squares.sqrt() - 1.0).abs() < 1e-6, "{a:?} {b:?}");
+        }
+    }
+}

@@ -1,34 +1,9 @@
-//! Tensors on the host, and what a device beside it has.
+//! Tensors on the host.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 /// The values of a float tensor, in row-major order, and its shape. Waits for the device.
 pub fn to_host<const D: usize>(tensor: Tensor<D>) -> (Vec<f32>, [usize; D]) {
     let shape = tensor.dims();
     (tensor.into_data().iter::<f32>().collect(), shape)
-}
-
-/// Bytes that were free on `device` before this process took any; none where a device has no memory of its own, or none
-/// that is known.
-pub fn device_memory(device: &Device) -> Option<u64> {
-    #[cfg(feature = "cuda")]
-    if let Some(index) = crate::cuda::index_of(device) {
-        return crate::cuda::memory(index).ok().map(|memory| memory.free_at_first);
-    }
-    let _ = device;
-    None
-}
-
-/// Whether `device` can be used, before anything is loaded: its driver, its libraries, and its kernels.
-///
-/// # Errors
-/// [`ModelError::Device`](crate::ModelError::Device) with what is missing, and what to install.
-pub fn check_device(device: &Device) -> Result<(), crate::ModelError> {
-    #[cfg(feature = "cuda")]
-    if let Some(index) = crate::cuda::index_of(device) {
-        let unusable = |error: crate::cuda::CudaError| crate::ModelError::Device(error.to_string());
-        return crate::cuda::describe(index).map(drop).map_err(unusable);
-    }
-    let _ = device;
-    Ok(())
 }

@@ -164,19 +164,7 @@ fn on_device(job: &Job, held: Held) -> Held {
 }
 
 fn step_size(job: &Job, bucket: Bucket) -> StepSize {
-    let model = &job.transformer;
-    StepSize {
-        layers: model.num_layers as u64,
-        width: model.inner_dim() as u64,
-        context_width: model.cross_attention_dim as u64,
-        heads: model.num_attention_heads as u64,
-        channels: model.in_channels as u64,
-        batch: 1,
-        tokens: bucket.latent_grid().tokens() as u64,
-        context: CONTEXT_TOKENS as u64,
-        rank: job.rank.get() as u64,
-        accumulation: 1,
-    }
+    StepSize::new(&job.transformer, job.rank.get(), bucket.latent_grid().tokens(), CONTEXT_TOKENS)
 }
 
 /// The transformer's weights on the device: blocks that stay on the host have room for one at work and the next.

@@ -20,7 +20,7 @@ use super::{
     painter::{Painter, Sample},
     reel,
 };
-use crate::{Event, Limits, Warning, clips::FittedClips, event::StageWatch};
+use crate::{Event, Limits, Warning, answer::chain, clips::FittedClips, event::StageWatch};
 
 /// What makes the previews of a run.
 pub(crate) struct Previews<'a> {
@@ -193,16 +193,6 @@ fn left_out(sample: usize, codec: &str) -> Warning {
         "the sound of sample {sample} is {codec}, which an mp4 cannot hold as it is: previews are silent"
     );
     Warning::new(format!("validation {sample}"), "sound-left-out", message)
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod exp;
 pub(crate) mod linear;
 mod matrix;
 pub(crate) mod norm;
+mod ops;
 pub(crate) mod parallel;
 mod reduce;
 pub(crate) mod tensor;

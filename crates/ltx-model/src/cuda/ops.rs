@@ -1,12 +1,7 @@
-//! The fused operations on CUDA, alone and in the gradient graph.
+//! The fused operations on CUDA: what each computes, and what it keeps.
 
 use burn::{
-    backend::{
-        Autodiff, Cube, TensorMetadata,
-        autodiff::checkpoint::strategy::CheckpointStrategy,
-        ops::FloatTensorOps,
-        tensor::{FloatTensor, IntTensor},
-    },
+    backend::{Cube, TensorMetadata},
     tensor::DType,
 };
 use burn_cubecl::tensor::CubeTensor;
@@ -19,8 +14,8 @@ use super::{
     tensor::{alike, contiguous, empty, empty_like, enqueue, format, in_dtype, indices, rows, width},
 };
 use crate::fused::{
-    graph::{Kept, record},
-    ops::Fused,
+    graph::Kept,
+    ops::{Kernels, Weight},
 };
 
 /// Threads of a block that has one row.
@@ -425,12 +420,13 @@ struct Linear {
 }
 
 impl Linear {
-    fn dense(weight: CubeTensor, bias: CubeTensor) -> Self {
-        Self { weight: Stored::Dense(weight), bias }
-    }
-
-    fn int8(values: CubeTensor, scales: CubeTensor, bias: CubeTensor) -> Self {
-        let weight = Stored::Int8 { values: contiguous(values), scales: in_dtype(scales, DType::BF16) };
+    fn new(weight: Weight<Cube>, bias: CubeTensor) -> Self {
+        let weight = match weight {
+            Weight::Dense(weight) => Stored::Dense(weight),
+            Weight::Int8 { values, scales } => {
+                Stored::Int8 { values: contiguous(values), scales: in_dtype(scales, DType::BF16) }
+            }
+        };
         Self { weight, bias }
     }
 
@@ -469,8 +465,9 @@ struct AdaptedLinear {
 }
 
 impl AdaptedLinear {
-    fn new(layer: Linear, a: CubeTensor, b: CubeTensor, scale: f64, like: &CubeTensor) -> Self {
-        Self { layer, a: rounded(a, like), b: rounded(b, like), scale: scale as f32, low: None }
+    fn new(layer: Linear, factors: [CubeTensor; 2], scale: f64, like: &CubeTensor) -> Self {
+        let [a, b] = factors.map(|factor| rounded(factor, like));
+        Self { layer, a, b, scale: scale as f32, low: None }
     }
 
     fn rank(&self) -> usize {
@@ -566,12 +563,6 @@ struct OnGatedHeads {
     gate: GateHeads,
 }
 
-impl OnGatedHeads {
-    fn forward(&mut self) -> CubeTensor {
-        self.layer.forward(&self.gate.forward())
-    }
-}
-
 impl Kept<4, Cube> for OnGatedHeads {
     fn backward(self, grad: CubeTensor, [of_x, of_logits, ..]: [bool; 4]) -> [Option<CubeTensor>; 4] {
         let x = self.gate.forward();
@@ -582,295 +573,74 @@ impl Kept<4, Cube> for OnGatedHeads {
     }
 }
 
-/// The gradient of a product with it.
-#[derive(Debug, Clone)]
-struct Seed {
-    upstream: CubeTensor,
-}
-
-impl Kept<1, Cube> for Seed {
-    fn backward(self, _: CubeTensor, _: [bool; 1]) -> [Option<CubeTensor>; 1] {
-        [Some(self.upstream)]
-    }
-}
-
-fn zero(like: &CubeTensor) -> CubeTensor {
-    Cube::float_zeros([1].into(), &like.device(), like.dtype.into())
-}
-
-/// An adapted layer with its input, and its result.
-fn adapted(layer: Linear, x: CubeTensor, a: CubeTensor, b: CubeTensor, scale: f64) -> (OnInput, CubeTensor) {
-    let x = contiguous(x);
-    let mut layer = AdaptedLinear::new(layer, a, b, scale, &x);
-    let y = layer.forward(&x);
-    (OnInput { layer, x }, y)
-}
-
-/// The same on gated heads.
-fn gated_adapted(
-    x: CubeTensor,
-    logits: CubeTensor,
-    layer: Linear,
-    [a, b]: [CubeTensor; 2],
-    scale: f64,
-) -> (OnGatedHeads, CubeTensor) {
-    let gate = GateHeads::new(x, logits);
-    let mut kept = OnGatedHeads { layer: AdaptedLinear::new(layer, a, b, scale, &gate.x), gate };
-    let y = kept.forward();
-    (kept, y)
-}
-
-impl Fused for Cube {
+impl Kernels for Cube {
     fn modulated_norm(
         x: CubeTensor,
         scale: CubeTensor,
         shift: CubeTensor,
         index: CubeTensor,
         eps: f64,
-    ) -> CubeTensor {
-        ModulatedNorm::new(x, scale, shift, index, eps).forward()
-    }
-
-    fn gated_sum(x: CubeTensor, out: CubeTensor, gate: CubeTensor, index: CubeTensor) -> CubeTensor {
-        GatedSum::new(gate, index, &x).forward(x, out)
-    }
-
-    fn weighted_norm(x: CubeTensor, weight: CubeTensor, eps: f64) -> CubeTensor {
-        HeadNorm::new(x, weight, None, eps).forward()
-    }
-
-    fn rotated_norm(
-        x: CubeTensor,
-        weight: CubeTensor,
-        cos: CubeTensor,
-        sin: CubeTensor,
-        eps: f64,
-    ) -> CubeTensor {
-        HeadNorm::new(x, weight, Some([cos, sin]), eps).forward()
-    }
-
-    fn gate_heads(x: CubeTensor, logits: CubeTensor) -> CubeTensor {
-        GateHeads::new(x, logits).forward()
-    }
-
-    fn gelu_tanh(z: CubeTensor) -> CubeTensor {
-        Gelu { z: contiguous(z) }.run(None)
-    }
-
-    fn linear(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
-        Linear::dense(weight, bias).forward(&contiguous(x))
-    }
-
-    fn linear_int8(x: CubeTensor, values: CubeTensor, scales: CubeTensor, bias: CubeTensor) -> CubeTensor {
-        Linear::int8(values, scales, bias).forward(&contiguous(x))
-    }
-
-    fn adapted_linear(
-        x: CubeTensor,
-        weight: CubeTensor,
-        bias: CubeTensor,
-        a: CubeTensor,
-        b: CubeTensor,
-        scale: f64,
-    ) -> CubeTensor {
-        adapted(Linear::dense(weight, bias), x, a, b, scale).1
-    }
-
-    fn adapted_linear_int8(
-        x: CubeTensor,
-        values: CubeTensor,
-        scales: CubeTensor,
-        bias: CubeTensor,
-        a: CubeTensor,
-        b: CubeTensor,
-        scale: f64,
-    ) -> CubeTensor {
-        adapted(Linear::int8(values, scales, bias), x, a, b, scale).1
-    }
-
-    fn gated_adapted_linear(
-        x: CubeTensor,
-        logits: CubeTensor,
-        weight: CubeTensor,
-        bias: CubeTensor,
-        a: CubeTensor,
-        b: CubeTensor,
-        scale: f64,
-    ) -> CubeTensor {
-        gated_adapted(x, logits, Linear::dense(weight, bias), [a, b], scale).1
-    }
-
-    fn gated_adapted_linear_int8(
-        x: CubeTensor,
-        logits: CubeTensor,
-        values: CubeTensor,
-        scales: CubeTensor,
-        bias: CubeTensor,
-        a: CubeTensor,
-        b: CubeTensor,
-        scale: f64,
-    ) -> CubeTensor {
-        gated_adapted(x, logits, Linear::int8(values, scales, bias), [a, b], scale).1
-    }
-
-    fn seeded(y: CubeTensor, _: CubeTensor) -> CubeTensor {
-        zero(&y)
-    }
-}
-
-type Tracked<C> = FloatTensor<Autodiff<Cube, C>>;
-
-fn recorded_linear<C: CheckpointStrategy>(x: Tracked<C>, layer: Linear) -> Tracked<C> {
-    let (x, of_x) = x.into_parts();
-    record::<C, _, _, 1>([of_x], layer.forward(&contiguous(x)), layer)
-}
-
-fn recorded_adapted_linear<C: CheckpointStrategy>(
-    x: Tracked<C>,
-    layer: Linear,
-    a: Tracked<C>,
-    b: Tracked<C>,
-    scale: f64,
-) -> Tracked<C> {
-    let ((x, of_x), (a, of_a), (b, of_b)) = (x.into_parts(), a.into_parts(), b.into_parts());
-    let (kept, y) = adapted(layer, x, a, b, scale);
-    record::<C, _, _, 3>([of_x, of_a, of_b], y, kept)
-}
-
-fn recorded_gated_adapted_linear<C: CheckpointStrategy>(
-    [x, logits]: [Tracked<C>; 2],
-    layer: Linear,
-    [a, b]: [Tracked<C>; 2],
-    scale: f64,
-) -> Tracked<C> {
-    let ((x, of_x), (logits, of_logits)) = (x.into_parts(), logits.into_parts());
-    let ((a, of_a), (b, of_b)) = (a.into_parts(), b.into_parts());
-    let (kept, y) = gated_adapted(x, logits, layer, [a, b], scale);
-    record::<C, _, _, 4>([of_x, of_logits, of_a, of_b], y, kept)
-}
-
-impl<C: CheckpointStrategy> Fused for Autodiff<Cube, C> {
-    fn modulated_norm(
-        x: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        index: IntTensor<Self>,
-        eps: f64,
-    ) -> FloatTensor<Self> {
-        let (x, of_x) = x.into_parts();
-        let kept = ModulatedNorm::new(x, scale.into_primitive(), shift.into_primitive(), index, eps);
-        record::<C, _, _, 1>([of_x], kept.forward(), kept)
+    ) -> (CubeTensor, impl Kept<1, Self>) {
+        let kept = ModulatedNorm::new(x, scale, shift, index, eps);
+        (kept.forward(), kept)
     }
 
     fn gated_sum(
-        x: FloatTensor<Self>,
-        out: FloatTensor<Self>,
-        gate: FloatTensor<Self>,
-        index: IntTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let ((x, of_x), (out, of_out)) = (x.into_parts(), out.into_parts());
-        let kept = GatedSum::new(gate.into_primitive(), index, &x);
-        record::<C, _, _, 2>([of_x, of_out], kept.forward(x, out), kept)
+        x: CubeTensor,
+        out: CubeTensor,
+        gate: CubeTensor,
+        index: CubeTensor,
+    ) -> (CubeTensor, impl Kept<2, Self>) {
+        let kept = GatedSum::new(gate, index, &x);
+        (kept.forward(x, out), kept)
     }
 
-    fn weighted_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
-        let (x, of_x) = x.into_parts();
-        let kept = HeadNorm::new(x, weight.into_primitive(), None, eps);
-        record::<C, _, _, 1>([of_x], kept.forward(), kept)
-    }
-
-    fn rotated_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
+    fn head_norm(
+        x: CubeTensor,
+        weight: CubeTensor,
+        rope: Option<[CubeTensor; 2]>,
         eps: f64,
-    ) -> FloatTensor<Self> {
-        let (x, of_x) = x.into_parts();
-        let rope = Some([cos.into_primitive(), sin.into_primitive()]);
-        let kept = HeadNorm::new(x, weight.into_primitive(), rope, eps);
-        record::<C, _, _, 1>([of_x], kept.forward(), kept)
+    ) -> (CubeTensor, impl Kept<1, Self>) {
+        let kept = HeadNorm::new(x, weight, rope, eps);
+        (kept.forward(), kept)
     }
 
-    fn gate_heads(x: FloatTensor<Self>, logits: FloatTensor<Self>) -> FloatTensor<Self> {
-        let ((x, of_x), (logits, of_logits)) = (x.into_parts(), logits.into_parts());
+    fn gate_heads(x: CubeTensor, logits: CubeTensor) -> (CubeTensor, impl Kept<2, Self>) {
         let kept = GateHeads::new(x, logits);
-        record::<C, _, _, 2>([of_x, of_logits], kept.forward(), kept)
+        (kept.forward(), kept)
     }
 
-    fn gelu_tanh(z: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (z, of_z) = z.into_parts();
+    fn gelu_tanh(z: CubeTensor) -> (CubeTensor, impl Kept<1, Self>) {
         let kept = Gelu { z: contiguous(z) };
-        record::<C, _, _, 1>([of_z], kept.run(None), kept)
+        (kept.run(None), kept)
     }
 
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        recorded_linear::<C>(x, Linear::dense(weight.into_primitive(), bias.into_primitive()))
-    }
-
-    fn linear_int8(
-        x: FloatTensor<Self>,
-        values: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        recorded_linear::<C>(x, Linear::int8(values, scales.into_primitive(), bias.into_primitive()))
+    fn linear(x: CubeTensor, weight: Weight<Self>, bias: CubeTensor) -> (CubeTensor, impl Kept<1, Self>) {
+        let kept = Linear::new(weight, bias);
+        (kept.forward(&contiguous(x)), kept)
     }
 
     fn adapted_linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
+        x: CubeTensor,
+        weight: Weight<Self>,
+        bias: CubeTensor,
+        factors: [CubeTensor; 2],
         scale: f64,
-    ) -> FloatTensor<Self> {
-        let layer = Linear::dense(weight.into_primitive(), bias.into_primitive());
-        recorded_adapted_linear::<C>(x, layer, a, b, scale)
-    }
-
-    fn adapted_linear_int8(
-        x: FloatTensor<Self>,
-        values: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        scale: f64,
-    ) -> FloatTensor<Self> {
-        let layer = Linear::int8(values, scales.into_primitive(), bias.into_primitive());
-        recorded_adapted_linear::<C>(x, layer, a, b, scale)
+    ) -> (CubeTensor, impl Kept<3, Self>) {
+        let x = contiguous(x);
+        let mut layer = AdaptedLinear::new(Linear::new(weight, bias), factors, scale, &x);
+        (layer.forward(&x), OnInput { layer, x })
     }
 
     fn gated_adapted_linear(
-        x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
+        [x, logits]: [CubeTensor; 2],
+        weight: Weight<Self>,
+        bias: CubeTensor,
+        factors: [CubeTensor; 2],
         scale: f64,
-    ) -> FloatTensor<Self> {
-        let layer = Linear::dense(weight.into_primitive(), bias.into_primitive());
-        recorded_gated_adapted_linear::<C>([x, logits], layer, [a, b], scale)
-    }
-
-    fn gated_adapted_linear_int8(
-        x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        values: IntTensor<Self>,
-        scales: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        scale: f64,
-    ) -> FloatTensor<Self> {
-        let layer = Linear::int8(values, scales.into_primitive(), bias.into_primitive());
-        recorded_gated_adapted_linear::<C>([x, logits], layer, [a, b], scale)
-    }
-
-    fn seeded(y: FloatTensor<Self>, upstream: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (y, of_y) = y.into_parts();
-        record::<C, _, _, 1>([of_y], zero(&y), Seed { upstream: upstream.into_primitive() })
+    ) -> (CubeTensor, impl Kept<4, Self>) {
+        let gate = GateHeads::new(x, logits);
+        let mut layer = AdaptedLinear::new(Linear::new(weight, bias), factors, scale, &gate.x);
+        (layer.forward(&gate.forward()), OnGatedHeads { layer, gate })
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, marker::PhantomData};
 
 use burn::backend::{
-    Autodiff, Backend, Flex,
+    Autodiff, Backend,
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
@@ -13,7 +13,7 @@ use burn::backend::{
 };
 
 /// What an operation keeps for its backward pass.
-pub(crate) trait Kept<const N: usize, B: Backend = Flex>: Debug + Clone + Send + 'static {
+pub(crate) trait Kept<const N: usize, B: Backend>: Debug + Clone + Send + 'static {
     /// The gradients of the inputs that are `wanted`, given that of the result.
     fn backward(self, grad: FloatTensor<B>, wanted: [bool; N]) -> [Option<FloatTensor<B>>; N];
 }

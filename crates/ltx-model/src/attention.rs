@@ -139,7 +139,7 @@ impl AttentionKernel for Flex {
         }
         let shape @ [batch, heads, tokens, _] = dims(&given.q);
         let (out, logs) = cpu::attention::forward(&given.inputs());
-        Attended { out: heads_of_tokens(out, shape), logs: tensor(logs, [batch, tokens, heads]) }
+        Attended { out: heads_of_tokens(out, shape), logs: tensor(logs, [batch, heads, tokens]) }
     }
 
     fn attend_backward(

@@ -159,7 +159,9 @@ fn assert_close(found: &[Vec<f64>; 4], right: &[Vec<f64>; 4], what: &str) {
     }
 }
 
-/// Several bands of queries with a rest, another number of keys, several heads and samples.
+/// Several tiles of keys and of queries, each with a rest, and several tasks.
+const MANY: Sizes = Sizes { batch: 1, heads: 2, queries: 1003, keys: 450, width: 5 };
+/// Another number of keys than of queries, several heads and samples.
 const CROSS: Sizes = Sizes { batch: 2, heads: 3, queries: 141, keys: 37, width: 4 };
 const SELF: Sizes = Sizes { batch: 1, heads: 2, queries: 131, keys: 131, width: 6 };
 const FEW: Sizes = Sizes { batch: 1, heads: 1, queries: 1, keys: 2, width: 2 };
@@ -183,7 +185,7 @@ fn the_formula_is_differentiated_right() {
 
 #[test]
 fn results_and_gradients_are_those_of_the_formula() {
-    for (sizes, scale) in [(CROSS, 0.5), (SELF, 6f64.sqrt().recip()), (FEW, 1.0)] {
+    for (sizes, scale) in [(MANY, 0.6), (CROSS, 0.5), (SELF, 6f64.sqrt().recip()), (FEW, 1.0)] {
         let case = Case::new(sizes, scale, false);
         assert_close(&case.computed(), &case.right(), &format!("{sizes:?}"));
     }
@@ -198,6 +200,24 @@ fn masked_keys_take_no_part() {
     let leak =
         computed[2].iter().chain(&computed[3]).enumerate().map(|(i, value)| (i % computed[2].len(), value));
     assert!(leak.filter(|(i, _)| hidden(*i)).all(|(_, value)| *value == 0.0));
+}
+
+#[test]
+fn keys_may_be_hidden_from_the_first_to_far_beyond_a_tile() {
+    for hidden in [f64::from(f32::MIN), f64::NEG_INFINITY] {
+        let mut case = Case::new(MANY, 0.6, false);
+        case.bias[..300].fill(hidden);
+        assert_close(&case.computed(), &case.right(), &format!("300 keys hidden by {hidden}"));
+    }
+}
+
+#[test]
+fn what_is_no_number_is_not_hidden() {
+    let mut case = Case::new(CROSS, 0.5, false);
+    case.k[0] = f64::NAN;
+    let [out, ..] = case.computed();
+    let of_first_head = &out[..CROSS.queries * CROSS.width];
+    assert!(of_first_head.iter().all(|value| value.is_nan()));
 }
 
 #[test]

@@ -1,4 +1,9 @@
-//! Attention that never stores `T x S` scores: a band of queries at a time, recomputed in the backward pass.
+//! Attention that never stores `T x S` scores: a tile of them at a time, recomputed in the backward pass.
+//!
+//! A tile is some keys against some queries. The keys of a tile are transposed once and meet all queries in turn, so that
+//! every product finds its matrices in the order in which it multiplies.
+
+use std::ops::Range;
 
 use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
@@ -11,10 +16,12 @@ use super::{
     tensor::dims,
 };
 
-/// Values of one band's scores: half of a core's second-level cache, as the backward pass holds two.
-const BAND_SCORES: usize = 1 << 16;
-/// Queries of one band. Every band packs all keys once more, so that few queries would not pay.
-const BAND_QUERIES: [usize; 2] = [32, 128];
+/// Keys of one tile.
+const KEYS: usize = 192;
+/// Queries of one tile. Its scores, twice in the backward pass, stay in a core's second-level cache.
+const QUERIES: usize = 192;
+/// Queries that one task of the forward pass takes: enough to pay for transposing the keys once more.
+const TASK: usize = 4 * QUERIES;
 
 /// A `[B, H, T, d]` tensor in memory.
 #[derive(Debug, Clone, Copy)]
@@ -37,15 +44,11 @@ impl<'a> Heads<'a> {
         }
     }
 
-    /// `count` rows of one head from row `start` on.
-    fn rows(&self, batch: usize, head: usize, start: usize, count: usize) -> Matrix<'a> {
+    /// Some rows of one head.
+    fn rows(&self, [batch, head]: [usize; 2], rows: &Range<usize>) -> Matrix<'a> {
         let [b, h, t, i] = self.strides;
-        let data = &self.data[(batch * b + head * h + start * t).min(self.data.len())..];
-        Matrix::strided(data, count, self.dims[3], [t, i])
-    }
-
-    fn all(&self, batch: usize, head: usize) -> Matrix<'a> {
-        self.rows(batch, head, 0, self.dims[2])
+        let data = &self.data[(batch * b + head * h + rows.start * t).min(self.data.len())..];
+        Matrix::strided(data, rows.len(), self.dims[3], [t, i])
     }
 }
 
@@ -61,100 +64,152 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    fn band(&self) -> usize {
-        let keys = self.k.dims[2].max(1);
-        (BAND_SCORES / keys).clamp(BAND_QUERIES[0], BAND_QUERIES[1])
-    }
-
-    /// The scores of `count` queries from `start` on, row after row, without the bias.
-    fn scores(&self, at: [usize; 2], start: usize, count: usize, out: &mut Vec<f32>, threads: Threads) {
-        let keys = self.k.dims[2];
-        out.resize(count * keys, 0.0);
-        let (q, k) = (self.q.rows(at[0], at[1], start, count), self.k.all(at[0], at[1]));
-        multiply(Target::new(out, count, keys), q, k.t(), self.scale, Store::Replace, threads);
-        self.add_bias(at, start, out);
-    }
-
-    fn add_bias(&self, [batch, head]: [usize; 2], start: usize, scores: &mut [f32]) {
+    /// Adds the bias to the scores of `queries` against `keys`, row after row.
+    fn add_bias(
+        &self,
+        [batch, head]: [usize; 2],
+        queries: &Range<usize>,
+        keys: &Range<usize>,
+        scores: &mut [f32],
+    ) {
         let [b, h, t, s] = self.bias.strides;
         // The softmax of a row does not change if all of it does.
         if self.bias.dims[3] == 1 {
             return;
         }
-        for (row, scores) in scores.chunks_exact_mut(self.k.dims[2].max(1)).enumerate() {
-            let at = batch * b + head * h + (start + row) * t;
-            for (key, score) in scores.iter_mut().enumerate() {
+        for (query, scores) in queries.clone().zip(scores.chunks_exact_mut(keys.len())) {
+            let at = batch * b + head * h + query * t;
+            for (key, score) in keys.clone().zip(scores) {
                 *score += self.bias.data[at + key * s];
             }
         }
     }
 }
 
-/// `softmax(scale q k^T + bias) v` as `[B, T, H, d]`, and the logarithm of every softmax's denominator, `[B, T, H]`.
-pub(crate) fn forward(inputs: &Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
-    let [batch, heads, tokens, width] = inputs.q.dims;
-    let mut out = vec![0.0; batch * tokens * heads * width];
-    let mut logs = vec![0.0; batch * tokens * heads];
-    let band = inputs.band();
-    let threads = threads_for(batch * tokens.div_ceil(band));
-    let row = heads * width;
-    let samples = out.par_chunks_mut((tokens * row).max(1)).zip(logs.par_chunks_mut((tokens * heads).max(1)));
-    samples.enumerate().for_each(|(sample, (out, logs))| {
-        let bands = out.par_chunks_mut(band * row).zip(logs.par_chunks_mut(band * heads));
-        bands.enumerate().for_each_init(Vec::new, |scores, (i, (out, logs))| {
-            for head in 0..heads {
-                forward_band(inputs, [sample, head], i * band, out, logs, scores, threads);
-            }
-        });
-    });
-    (out, logs)
+/// `0..rows` in parts of `size`, the last one perhaps smaller.
+fn parts(rows: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(size).map(move |start| start..(start + size).min(rows))
 }
 
-fn forward_band(
-    inputs: &Inputs<'_>,
-    at: [usize; 2],
-    start: usize,
-    out: &mut [f32],
-    logs: &mut [f32],
-    scores: &mut Vec<f32>,
-    threads: Threads,
-) {
-    let [_, heads, _, width] = inputs.q.dims;
-    let (row, count, keys) = (heads * width, logs.len() / heads, inputs.k.dims[2]);
-    inputs.scores(at, start, count, scores, threads);
+/// A product on this thread: heads and parts of them are what is shared among threads.
+fn product(out: Target<'_>, a: Matrix<'_>, b: Matrix<'_>, scale: f32, store: Store) {
+    multiply(out, a, b, scale, store, Threads::One);
+}
+
+/// Columns of some rows, in memory of their own.
+#[derive(Debug, Default)]
+struct Columns {
+    data: Vec<f32>,
+    rows: usize,
+}
+
+impl Columns {
+    fn take(&mut self, rows: Matrix<'_>) {
+        (self.data, self.rows) = (rows.transposed(std::mem::take(&mut self.data)), rows.rows());
+    }
+
+    /// `[d, rows]`.
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(&self.data, self.data.len() / self.rows.max(1), self.rows)
+    }
+}
+
+/// `softmax(scale q k^T + bias) v` as `[B, T, H, d]`, and the logarithm of every softmax's denominator, `[B, H, T]`.
+pub(crate) fn forward(inputs: &Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
+    let shape @ [batch, heads, tokens, width] = inputs.q.dims;
+    let mut out = vec![0.0; batch * heads * tokens * width];
+    let mut logs = vec![0.0; batch * heads * tokens];
+    let of_heads = out.par_chunks_mut((tokens * width).max(1)).zip(logs.par_chunks_mut(tokens.max(1)));
+    of_heads.enumerate().for_each(|(i, (out, logs))| {
+        let tasks = out.par_chunks_mut((TASK * width).max(1)).zip(logs.par_chunks_mut(TASK));
+        tasks.enumerate().for_each(|(task, (out, logs))| {
+            forward_task(inputs, [i / heads, i % heads], task * TASK, out, logs);
+        });
+    });
+    (merged(&out, shape), logs)
+}
+
+/// The result for some queries of one head, from number `first` on; `out` is nought.
+fn forward_task(inputs: &Inputs<'_>, at: [usize; 2], first: usize, out: &mut [f32], logs: &mut [f32]) {
+    let width = inputs.q.dims[3];
+    let (mut k, mut scores) = (Columns::default(), vec![0.0; KEYS * QUERIES]);
+    let mut softmax = vec![Softmax::default(); logs.len()];
+    for keys in parts(inputs.k.dims[2], KEYS) {
+        k.take(inputs.k.rows(at, &keys));
+        let v = inputs.v.rows(at, &keys);
+        for part in parts(logs.len(), QUERIES) {
+            let queries = first + part.start..first + part.end;
+            let scores = &mut scores[..part.len() * keys.len()];
+            let target = Target::new(scores, part.len(), keys.len());
+            product(target, inputs.q.rows(at, &queries), k.matrix(), inputs.scale, Store::Replace);
+            inputs.add_bias(at, &queries, &keys, scores);
+            let out = &mut out[part.start * width..part.end * width];
+            simd(
+                #[inline(always)]
+                || {
+                    let rows = scores.chunks_exact_mut(keys.len()).zip(out.chunks_exact_mut(width));
+                    for ((scores, out), softmax) in rows.zip(&mut softmax[part.clone()]) {
+                        softmax.take(scores, out);
+                    }
+                },
+            );
+            let scores = Matrix::new(scores, part.len(), keys.len());
+            product(Target::new(out, part.len(), width), scores, v, 1.0, Store::Add);
+        }
+    }
     simd(
         #[inline(always)]
         || {
-            for (query, scores) in scores.chunks_exact_mut(keys).enumerate() {
-                logs[query * heads + at[1]] = exponentials(scores);
+            for ((softmax, log), out) in softmax.iter().zip(logs).zip(out.chunks_exact_mut(width)) {
+                *log = softmax.finish(out);
             }
         },
     );
-    let out = &mut out[at[1] * width..];
-    let target = Target::strided(out, count, width, row);
-    multiply(
-        target,
-        Matrix::new(scores, count, keys),
-        inputs.v.all(at[0], at[1]),
-        1.0,
-        Store::Replace,
-        threads,
-    );
 }
 
-/// The softmax of a row in place; the logarithm of its denominator.
-#[inline(always)]
-fn exponentials(row: &mut [f32]) -> f32 {
-    let max = reduce::max(row);
-    for value in row.iter_mut() {
-        *value = exp(*value - max);
+/// The softmax of one query, some keys at a time (Milakov and Gimelshein 2018, "Online normalizer calculation for
+/// softmax").
+#[derive(Debug, Clone, Copy)]
+struct Softmax {
+    /// The largest score so far.
+    max: f32,
+    /// The sum of `exp(score - max)` so far.
+    sum: f32,
+}
+
+impl Default for Softmax {
+    fn default() -> Self {
+        Self { max: f32::NEG_INFINITY, sum: 0.0 }
     }
-    let sum = reduce::sum(row.len(), |i| row[i]);
-    let share = 1.0 / sum;
-    for value in row.iter_mut() {
-        *value *= share;
+}
+
+impl Softmax {
+    /// Turns the scores of more keys into their shares of the sum, which `out`, the weighted sum of the values before
+    /// them, is brought to the scale of.
+    #[inline(always)]
+    fn take(&mut self, scores: &mut [f32], out: &mut [f32]) {
+        let max = reduce::max(scores).max(self.max);
+        if max > self.max {
+            let factor = exp(self.max - max);
+            self.sum *= factor;
+            out.iter_mut().for_each(|value| *value *= factor);
+            self.max = max;
+        }
+        // Keys that are all hidden have no largest score, and no share.
+        let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
+        for score in scores.iter_mut() {
+            *score = exp(*score - shift);
+        }
+        self.sum += reduce::sum(scores.len(), |i| scores[i]);
     }
-    max + sum.ln()
+
+    /// The logarithm of the denominator, by which `out` is divided.
+    #[inline(always)]
+    fn finish(self, out: &mut [f32]) -> f32 {
+        let share = 1.0 / self.sum;
+        out.iter_mut().for_each(|value| *value *= share);
+        self.max + self.sum.ln()
+    }
 }
 
 /// What the backward pass takes besides the inputs.
@@ -172,65 +227,84 @@ pub(crate) struct Upstream<'a> {
 pub(crate) fn backward(inputs: &Inputs<'_>, upstream: &Upstream<'_>) -> [Vec<f32>; 3] {
     let [batch, heads, tokens, width] = inputs.q.dims;
     let keys = inputs.k.dims[2];
-    let threads = threads_for(batch * heads);
     let zeros = |rows| vec![0.0; batch * heads * rows * width];
     let (mut dq, mut dk, mut dv) = (zeros(tokens), zeros(keys), zeros(keys));
     let (query_block, key_block) = ((tokens * width).max(1), (keys * width).max(1));
     let of_heads =
         dq.par_chunks_mut(query_block).zip(dk.par_chunks_mut(key_block)).zip(dv.par_chunks_mut(key_block));
     of_heads.enumerate().for_each(|(i, ((dq, dk), dv))| {
-        backward_head(inputs, upstream, [i / heads, i % heads], [dq, dk, dv], threads);
+        backward_head(inputs, upstream, [i / heads, i % heads], [dq, dk, dv]);
     });
     [(dq, tokens), (dk, keys), (dv, keys)].map(|(grad, rows)| merged(&grad, [batch, heads, rows, width]))
 }
 
+/// All gradients are nought before.
 fn backward_head(
     inputs: &Inputs<'_>,
     upstream: &Upstream<'_>,
     at: [usize; 2],
     [dq, dk, dv]: [&mut [f32]; 3],
-    threads: Threads,
 ) {
     let [_, heads, tokens, width] = inputs.q.dims;
-    let keys = inputs.k.dims[2];
-    let (k, v) = (inputs.k.all(at[0], at[1]), inputs.v.all(at[0], at[1]));
-    let (mut p, mut ds) = (Vec::new(), Vec::new());
-    for start in (0..tokens).step_by(inputs.band()) {
-        let count = inputs.band().min(tokens - start);
-        let q = inputs.q.rows(at[0], at[1], start, count);
-        let grad = upstream.grad.rows(at[0], at[1], start, count);
-        let log = |query: usize| upstream.logs[(at[0] * tokens + start + query) * heads + at[1]];
-        let delta = |query: usize| dot(&upstream.out, &upstream.grad, [at[0], at[1], start + query]);
-
-        inputs.scores(at, start, count, &mut p, threads);
-        ds.resize(count * keys, 0.0);
-        multiply(Target::new(&mut ds, count, keys), grad, v.t(), 1.0, Store::Replace, threads);
-        simd(
-            #[inline(always)]
-            || {
-                for (query, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {
-                    let (log, delta) = (log(query), delta(query));
-                    for (p, ds) in p.iter_mut().zip(ds) {
-                        *p = exp(*p - log);
-                        *ds = *p * (*ds - delta);
-                    }
-                }
-            },
-        );
-        let (p, ds) = (Matrix::new(&p, count, keys), Matrix::new(&ds, count, keys));
-        let dq = &mut dq[start * width..(start + count) * width];
-        multiply(Target::new(dq, count, width), ds, k, inputs.scale, Store::Replace, threads);
-        multiply(Target::new(dk, keys, width), ds.t(), q, inputs.scale, Store::Add, threads);
-        multiply(Target::new(dv, keys, width), p.t(), grad, 1.0, Store::Add, threads);
+    let (mut k_columns, mut v_columns) = (Columns::default(), Columns::default());
+    let (mut p, mut ds) = (vec![0.0; KEYS * QUERIES], vec![0.0; KEYS * QUERIES]);
+    let logs = &upstream.logs[(at[0] * heads + at[1]) * tokens..][..tokens];
+    let deltas = dots(&upstream.out, &upstream.grad, at);
+    for keys in parts(inputs.k.dims[2], KEYS) {
+        let k = inputs.k.rows(at, &keys);
+        k_columns.take(k);
+        v_columns.take(inputs.v.rows(at, &keys));
+        let count = keys.len();
+        let (dk, dv) =
+            (&mut dk[keys.start * width..keys.end * width], &mut dv[keys.start * width..keys.end * width]);
+        for queries in parts(tokens, QUERIES) {
+            let (q, grad) = (inputs.q.rows(at, &queries), upstream.grad.rows(at, &queries));
+            let (p, ds) = (&mut p[..queries.len() * count], &mut ds[..queries.len() * count]);
+            let target = Target::new(p, queries.len(), count);
+            product(target, q, k_columns.matrix(), inputs.scale, Store::Replace);
+            inputs.add_bias(at, &queries, &keys, p);
+            let target = Target::new(ds, queries.len(), count);
+            product(target, grad, v_columns.matrix(), 1.0, Store::Replace);
+            softmax_backward(p, ds, &logs[queries.clone()], &deltas[queries.clone()]);
+            let dq = &mut dq[queries.start * width..queries.end * width];
+            let (p, ds) = (Matrix::new(p, queries.len(), count), Matrix::new(ds, queries.len(), count));
+            product(Target::new(dq, queries.len(), width), ds, k, inputs.scale, Store::Add);
+            product(Target::new(dk, count, width), ds.t(), q, inputs.scale, Store::Add);
+            product(Target::new(dv, count, width), p.t(), grad, 1.0, Store::Add);
+        }
     }
 }
 
-/// The product of two rows.
-#[inline(always)]
-fn dot(a: &Heads<'_>, b: &Heads<'_>, [batch, head, row]: [usize; 3]) -> f32 {
-    let start = |x: &Heads<'_>| batch * x.strides[0] + head * x.strides[1] + row * x.strides[2];
-    let (at_a, at_b) = (start(a), start(b));
-    reduce::sum(a.dims[3], |i| a.data[at_a + i * a.strides[3]] * b.data[at_b + i * b.strides[3]])
+/// Turns scores into shares `p`, and the gradient of the shares into that of the scores: `p (dp - delta)`.
+fn softmax_backward(p: &mut [f32], dp: &mut [f32], logs: &[f32], deltas: &[f32]) {
+    let keys = p.len() / logs.len();
+    simd(
+        #[inline(always)]
+        || {
+            let rows = p.chunks_exact_mut(keys).zip(dp.chunks_exact_mut(keys));
+            for ((p, dp), (log, delta)) in rows.zip(logs.iter().zip(deltas)) {
+                for (p, dp) in p.iter_mut().zip(dp) {
+                    *p = exp(*p - log);
+                    *dp = *p * (*dp - delta);
+                }
+            }
+        },
+    );
+}
+
+/// The product of every row of one head with the same of another tensor.
+fn dots(a: &Heads<'_>, b: &Heads<'_>, at: [usize; 2]) -> Vec<f32> {
+    let start = |x: &Heads<'_>, row| at[0] * x.strides[0] + at[1] * x.strides[1] + row * x.strides[2];
+    let dot = |row| {
+        let (at_a, at_b) = (start(a, row), start(b, row));
+        reduce::sum(a.dims[3], |i| a.data[at_a + i * a.strides[3]] * b.data[at_b + i * b.strides[3]])
+    };
+    let mut out = vec![0.0; a.dims[2]];
+    simd(
+        #[inline(always)]
+        || out.iter_mut().enumerate().for_each(|(row, out)| *out = dot(row)),
+    );
+    out
 }
 
 /// `[B, H, T, d]` to `[B, T, H, d]`.
@@ -244,9 +318,4 @@ fn merged(values: &[f32], [_, heads, rows, width]: [usize; 4]) -> Vec<f32> {
         }
     });
     out
-}
-
-/// Whether products within one of `tasks` should share the pool.
-fn threads_for(tasks: usize) -> Threads {
-    if tasks >= rayon::current_num_threads() { Threads::One } else { Threads::All }
 }

@@ -31,11 +31,33 @@ impl<'a> Matrix<'a> {
         let [row, col] = self.strides;
         Self { rows: self.cols, cols: self.rows, strides: [col, row], ..self }
     }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The values column after column, in the memory of `out`.
+    pub(crate) fn transposed(self, mut out: Vec<f32>) -> Vec<f32> {
+        out.resize(self.rows * self.cols, 0.0);
+        for start in (0..self.rows).step_by(TRANSPOSED) {
+            let rows = TRANSPOSED.min(self.rows - start);
+            for (col, out) in out.chunks_exact_mut(self.rows).enumerate() {
+                let from = &self.data[start * self.strides[0] + col * self.strides[1]..];
+                for (row, out) in out[start..start + rows].iter_mut().enumerate() {
+                    *out = from[row * self.strides[0]];
+                }
+            }
+        }
+        out
+    }
 }
 
 fn holds(len: usize, rows: usize, cols: usize, strides: [usize; 2]) -> bool {
     rows == 0 || cols == 0 || (rows - 1) * strides[0] + (cols - 1) * strides[1] < len
 }
+
+/// Rows that are transposed at a time: a cache line of the result.
+const TRANSPOSED: usize = 16;
 
 /// Whether a product replaces what was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,9 +13,14 @@ struct Choice {
     by_quality: bool,
 }
 
+/// What x264 is told. Its macroblock tree reads memory that it has not written where a row of macroblocks does not fill a
+/// vector register, and the same pictures become other bytes from run to run; it also holds 40 pictures back. Its bytes
+/// depend on the number of threads, which by default is that of the machine's cores, and so does its memory.
+const X264: &[(&str, &str)] = &[("crf", "18"), ("preset", "medium"), ("mbtree", "0"), ("threads", "1")];
+
 /// The best first. Distributions that leave x264 out for its patents ship Cisco's encoder; macOS has its own.
 const CHOICES: [Choice; 3] = [
-    Choice { name: "libx264", options: &[("crf", "18"), ("preset", "medium")], by_quality: true },
+    Choice { name: "libx264", options: X264, by_quality: true },
     Choice { name: "libopenh264", options: &[("allow_skip_frames", "0")], by_quality: false },
     Choice { name: "h264_videotoolbox", options: &[("allow_sw", "1")], by_quality: false },
 ];

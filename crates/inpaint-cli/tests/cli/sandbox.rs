@@ -56,11 +56,17 @@ impl Sandbox {
 
     /// Starts the command in the folder, where temporary files go too.
     pub(crate) fn start(&self, args: &[impl AsRef<OsStr>]) -> Child {
+        self.start_with(args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(&self, args: &[impl AsRef<OsStr>], environment: &[(&str, &str)]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_inpaint"));
         command.args(args).current_dir(self.0.path()).env("TMPDIR", self.0.path());
         for name in ["INPAINT_ASSETS", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
             command.env_remove(name);
         }
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

@@ -7,6 +7,7 @@
 mod args;
 mod assets;
 mod check;
+mod freed;
 mod inspect;
 mod preview;
 mod progress;

@@ -8,6 +8,7 @@ use tensor_batch::Bucket;
 
 use crate::{
     args::{BadRequest, PreviewArgs},
+    freed,
     progress::Progress,
     say, train,
 };
@@ -25,7 +26,10 @@ pub(crate) fn preview(args: &PreviewArgs) -> ExitCode {
     let mut progress = Progress::new(json);
     let cancel = Cancel::default();
     train::on_interrupt(&cancel);
-    let mut observe = |event| progress.show(&event);
+    let mut observe = |event| {
+        progress.show(&event);
+        freed::after(&event);
+    };
     let mut watch = Watch::new(&mut observe, cancel);
     let lora = args.lora.as_deref();
     let result = inpaint_trainer::preview(&request, &options, &settings, lora, &args.out, &mut watch);

@@ -14,6 +14,7 @@ use tensor_batch::Bucket;
 use crate::{
     args::{BadRequest, ModelArgs, TrainArgs, limits},
     assets::Assets,
+    freed,
     progress::Progress,
     say,
 };
@@ -38,7 +39,10 @@ pub(crate) fn train(args: &TrainArgs) -> ExitCode {
     if !json {
         announce(&request, &settings);
     }
-    let mut observe = |event| progress.show(&event);
+    let mut observe = |event| {
+        progress.show(&event);
+        freed::after(&event);
+    };
     let mut watch = Watch::new(&mut observe, cancel);
     let result = inpaint_trainer::run(&request, &options, &settings, &mut watch);
     let answer = json.then(|| Answer::of_run(&result, request.estimated_units()));

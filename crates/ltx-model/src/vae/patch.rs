@@ -37,10 +37,15 @@ pub fn pixels_to_tensor(clip: &Clip, device: &Device) -> Tensor<5> {
 }
 
 /// What the decoder gives as bytes: `[1, 3, F, H, W]` to `F H W 3` of them, the inverse of [`pixel_value`], clamped and
-/// rounded. Waits for the device.
+/// rounded. Waits for the device. A video is large: beside it only the bytes are held.
 pub fn tensor_to_pixels(x: Tensor<5>) -> Vec<u8> {
-    let planes = ((x.clamp(-1.0, 1.0) + 1.0) * 127.5).permute([0, 2, 3, 4, 1]);
-    planes.into_data().iter::<f32>().map(|level| level.round() as u8).collect()
+    let [_, channels, frames, height, width] = x.dims();
+    let pixels = frames * height * width;
+    let mut bytes = vec![0; channels * pixels];
+    for (at, level) in x.into_data().iter::<f32>().enumerate() {
+        bytes[at % pixels * channels + at / pixels] = ((level.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub use limits::Limits;
 pub use lora_train::inspect;
 pub use lora_train::{Evaluation, Largest, Losses, Rehearsal, StepReport, TrainEvent, memory::StepMemory};
 pub use ltx_model::{BasePrecision, Device};
-pub use memory::{Cuts, Free, Held, Job, Memory, MemoryError, MemoryPlan, StageMemory};
+pub use memory::{Cuts, Free, Held, Job, Memory, MemoryError, MemoryPlan, Purpose, StageMemory};
 pub use options::{Scheduler, TimestepSampler, TrainOptions};
 pub use preview::{Preview, PreviewNumbers, PreviewReport, preview};
 pub use process_memory::ProcessMemory;

@@ -10,18 +10,32 @@ use std::{collections::BTreeSet, fmt};
 
 use lora_train::{memory::Formats, step::KEPT_BYTES};
 use ltx_model::{
-    BasePrecision, CONTEXT_TOKENS, Checkpoint, ConnectorConfig, GemmaConfig, ModelError, TransformerConfig,
-    VaeConfig,
+    BasePrecision, CONTEXT_TOKENS, Checkpoint, ConnectorConfig, GemmaConfig, LoraPair, ModelError,
+    TransformerConfig, TransformerLora, VaeConfig,
 };
 use tensor_batch::{Blame, Bucket, Caption, Fault, Rank};
 
-use crate::{Settings, TrainRequest, clips::FittedClips};
+use crate::{Settings, TrainRequest, Watch, clips::FittedClips};
 
 pub use free::{Free, Memory};
+
+/// What the model is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Adapters are trained, and previews made on the way, if there are to be any.
+    Training,
+    /// One preview is made.
+    Inpainting {
+        /// Bytes of the adapters; 0 without.
+        adapters: u64,
+    },
+}
 
 /// Everything that decides how much memory a job takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
+    /// What it is there for.
+    pub purpose: Purpose,
     /// The transformer.
     pub transformer: TransformerConfig,
     /// The video VAE.
@@ -54,6 +68,7 @@ impl Job {
     /// A job of the published models with the caption of a whole context: the most that one of its size can take.
     pub fn published(bucket: Bucket, rank: Rank, base: BasePrecision, unified: bool) -> Self {
         Self {
+            purpose: Purpose::Training,
             transformer: TransformerConfig::ltx_2_3(),
             vae: VaeConfig::ltx_2_3(),
             gemma: GemmaConfig::gemma_3_12b(),
@@ -91,6 +106,7 @@ pub(crate) fn job(
     prompts.extend(preview.map(|_| request.validation_negative_prompt().to_owned()));
     let longest = prompts.iter().map(String::len).max().unwrap_or(0);
     Ok(Job {
+        purpose: Purpose::Training,
         transformer: TransformerConfig::of(base)?,
         vae: VaeConfig::of(base)?,
         gemma: GemmaConfig::open(&settings.text_encoder)?,
@@ -106,6 +122,35 @@ pub(crate) fn job(
         kept_bytes: if unified { KEPT_BYTES } else { 0 },
         unified,
     })
+}
+
+/// The job of one preview of a sample, with adapters or without. Nothing is loaded but these.
+pub(crate) fn preview_job(
+    request: &TrainRequest,
+    settings: &Settings,
+    base: &Checkpoint,
+    [clips, samples]: [&FittedClips; 2],
+    lora: Option<&TransformerLora>,
+) -> Result<Job, ModelError> {
+    let values = |pair: &LoraPair| pair.lora_a.shape().num_elements() + pair.lora_b.shape().num_elements();
+    let adapters = lora.map_or(0, |lora| lora.modules().map(|(_, pair)| 4 * values(pair) as u64).sum());
+    let job = job(request, settings, base, [clips, samples])?;
+    Ok(Job { purpose: Purpose::Inpainting { adapters }, bucket: request.validation_bucket(), ..job })
+}
+
+/// What `job` will hold in memory, if that is there.
+///
+/// # Errors
+/// If it is not, with what would fit.
+pub(crate) fn planned(
+    job: &Job,
+    settings: &Settings,
+    watch: &mut Watch<'_>,
+) -> Result<MemoryPlan, MemoryError> {
+    let plan = MemoryPlan::of(job, settings.limits.memory.free(&settings.device));
+    watch.planned(&plan);
+    plan.check(job)?;
+    Ok(plan)
 }
 
 /// What memory holds in a stage, bytes. On the CPU all of it is on the host.

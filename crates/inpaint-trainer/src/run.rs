@@ -11,8 +11,8 @@ use ltx_model::{Checkpoint, TextEncoder, Tokenizer, Transformer, VideoDecoder, V
 use tensor_batch::Bucket;
 
 use crate::{
-    Answer, BasePrecision, Detail, Device, FitReport, FrameSnap, Limits, MemoryPlan, OutFiles, RunError,
-    Stage, TrainOptions, TrainRequest, Warning, Watch,
+    Answer, BasePrecision, Detail, Device, FitReport, FrameSnap, Limits, OutFiles, RunError, Stage,
+    TrainOptions, TrainRequest, Warning, Watch,
     clips::{FittedClips, fit},
     debug_dataset::DebugDataset,
     doctor,
@@ -129,7 +129,10 @@ pub fn run(
     let Prepared { clips, samples, stored, mut report } = prepared;
     let strips = Strips::of(&clips, request.bucket(), watch)?;
     let plan = training::plan(request, options);
-    let memory = planned(request, settings, &base, [&clips, &samples], watch)?;
+    let job = memory::job(request, settings, &base, [&clips, &samples]);
+    let job = job.map_err(|e| RunError::of(Stage::EncodeClips, e))?;
+    let memory = memory::planned(&job, settings, watch);
+    let memory = memory.map_err(|e| RunError::of(Stage::EncodeClips, e))?;
     let data = Data { clips: &clips, samples: &samples, stored: stored.as_ref(), bucket: request.bucket() };
     let identity = Identity::of(&data, request, settings).map_err(|error| error.with_report(&report))?;
     let fingerprint = identity.fingerprint(&plan, request, options);
@@ -214,22 +217,6 @@ fn open_base(request: &TrainRequest, settings: &Settings) -> Result<Checkpoint, 
         VideoDecoder::check(&base, &settings.device).map_err(failed)?;
     }
     Ok(base)
-}
-
-/// What the run will hold in memory, if that is there.
-fn planned(
-    request: &TrainRequest,
-    settings: &Settings,
-    base: &Checkpoint,
-    clips: [&FittedClips; 2],
-    watch: &mut Watch<'_>,
-) -> Result<MemoryPlan, RunError> {
-    let failed = |e| RunError::of(Stage::EncodeClips, e);
-    let job = memory::job(request, settings, base, clips).map_err(failed)?;
-    let plan = MemoryPlan::of(&job, settings.limits.memory.free(&settings.device));
-    watch.planned(&plan);
-    plan.check(&job).map_err(|e| RunError::of(Stage::EncodeClips, e))?;
-    Ok(plan)
 }
 
 /// Data in order, before the encoders.

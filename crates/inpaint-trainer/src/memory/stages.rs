@@ -6,7 +6,7 @@ use lora_train::memory::StepSize;
 use ltx_model::{BasePrecision, CAPTIONS_AT_ONCE, CONTEXT_TOKENS, TextMemory};
 use tensor_batch::{AspectRatio, Bucket, Resolution};
 
-use super::{Cuts, Free, Held, Job, MemoryPlan, StageMemory};
+use super::{Cuts, Free, Held, Job, MemoryPlan, Purpose, StageMemory};
 
 const FLOAT: u64 = 4;
 
@@ -34,14 +34,29 @@ const PREVIEW_TILES: [[usize; 2]; 3] = [[80, 768], [48, 384], [24, 256]];
 pub(super) fn planned(job: &Job, free: Free) -> MemoryPlan {
     let (tile, encoding) = encoding(job, free);
     let (captions, texts) = texts(job, free);
-    let mut stages = vec![encoding, texts, training(job)];
+    let mut stages = vec![encoding, texts];
+    let mut room = free;
+    if job.purpose == Purpose::Training {
+        stages.push(training(job));
+        room = no_more_than(&stages, job, free);
+    }
     let mut cuts = Cuts { tile, captions, ..Cuts::default() };
     if let Some(bucket) = job.preview {
-        let (tiles, stage) = previews(job, bucket, free);
+        let (tiles, stage) = previews(job, bucket, room);
         cuts.preview = tiles;
         stages.push(stage);
     }
     MemoryPlan { stages, cuts, unified: job.unified, free }
+}
+
+/// Of what is free as much as `stages` hold at their highest: what comes besides shall not raise the peak of a run.
+fn no_more_than(stages: &[StageMemory], job: &Job, free: Free) -> Free {
+    let most = |held: fn(&Held) -> u64| stages.iter().map(|stage| held(&stage.held)).max();
+    let least = |free: Option<u64>, most: Option<u64>| free.into_iter().chain(most).min();
+    match job.unified {
+        true => Free { host: least(free.host, most(|held| held.device() + held.host)), ..free },
+        false => Free { device: least(free.device, most(Held::device)), ..free },
+    }
 }
 
 /// The first way of doing a stage that fits, else the last.
@@ -140,21 +155,34 @@ fn previews(job: &Job, bucket: Bucket, free: Free) -> ([usize; 2], StageMemory) 
         let sides = [size.height, size.width].map(|pixels| (pixels as usize).min(side));
         let decoding = job.vae.decoding_bytes([frames.min(most_frames), sides[0], sides[1]]);
         let decoding = if job.unified { decoding } else { decoding + decoding / 2 };
-        let video = FLOAT * 3 * frames as u64 * u64::from(size.width) * u64::from(size.height);
-        let memory = step.memory_in(&formats, 0);
+        let frame = u64::from(size.width) * u64::from(size.height);
+        let together = frames.min(most_frames) as u64 * frame;
+        let is_cut = frames > most_frames || [size.height, size.width].iter().any(|own| *own as usize > side);
+        // Frames that are put together from tiles: weighted, and in two parts and as one.
+        let blending = if is_cut { 3 * FLOAT * 3 * together } else { 0 };
+        // The source, what was decoded and the result in bytes, the mask, and frames on their way from the device.
+        let video = 10 * frames as u64 * frame + if job.unified { 0 } else { FLOAT * 3 * together };
         let held = Held {
             weights: weights(job, &step) + job.vae.decoder_weight_bytes(),
-            // The gradients are gone.
-            adapters: memory.adapters / 4 * 3,
-            activations: step.forward_bytes(&formats).max(decoding),
+            adapters: match job.purpose {
+                // The gradients are gone.
+                Purpose::Training => step.memory_in(&formats, 0).adapters / 4 * 3,
+                Purpose::Inpainting { adapters } => adapters,
+            },
+            activations: step.forward_bytes(&formats).max(decoding + blending),
             host: PROCESS + read_buffer(job) + video + on_host(job, &step),
             ..Held::default()
         };
         let how = format!("tiles of {most_frames} frames and {side} pixels");
         ([most_frames, side], StageMemory { what: "previews", how, held: on_device(job, held) })
     });
-    let [_, _, least] = ways.clone();
-    first_that_fits(job, free, ways).unwrap_or(least)
+    // Small tiles do not always take less: their frames are put together.
+    let [first, rest @ ..] = ways;
+    rest.into_iter().fold(first, |best, way| {
+        let fits = |way: &([usize; 2], StageMemory)| free.holds(&way.1.held, job.unified);
+        let total = |way: &([usize; 2], StageMemory)| way.1.held.device() + way.1.held.host;
+        if fits(&best) || (!fits(&way) && total(&best) <= total(&way)) { best } else { way }
+    })
 }
 
 /// With what a GPU takes besides.
@@ -188,19 +216,44 @@ fn hosted(job: &Job, step: &StepSize) -> u64 {
 pub(super) fn remedies(job: &Job, free: Free) -> Vec<String> {
     let mut found: Vec<(usize, String)> = Vec::new();
     for base in more_compact(job.base) {
-        let fitting = smaller_sizes(job.bucket).find_map(|(resolution, bucket)| {
-            let changed = Job { base, bucket, ..job.clone() };
-            least_offload(&changed, free).map(|offload| (resolution, offload))
-        });
-        let Some((resolution, offload)) = fitting else { continue };
+        let fitting = smaller(&Job { base, ..job.clone() })
+            .into_iter()
+            .find_map(|(sizes, changed)| least_offload(&changed, free).map(|offload| (sizes, offload)));
+        let Some((sizes, offload)) = fitting else { continue };
         let mut settings = Vec::new();
         settings.extend((base != job.base).then(|| format!("--base-precision {base}")));
         settings.extend((offload != job.offload).then(|| format!("--offload {offload}")));
-        settings.extend(resolution.map(|resolution| format!("--set resolution={resolution}")));
+        settings.extend(sizes);
         found.push((settings.len(), settings.join(" ")));
     }
     found.sort_by_key(|(changes, _)| *changes);
     found.into_iter().map(|(_, settings)| settings).collect()
+}
+
+/// The job itself, and the same with smaller clips, smaller previews or both, each with the settings for it; the fewest
+/// first, and of as many the largest sizes.
+fn smaller(job: &Job) -> Vec<(Vec<String>, Job)> {
+    let setting = |field: &str, name: Option<&str>| name.map(|name| format!("--set {field}={name}"));
+    let shown = |name| setting("validation_resolution", name);
+    let mut found = Vec::new();
+    if let Purpose::Inpainting { .. } = job.purpose {
+        for (name, bucket) in smaller_sizes(job.bucket) {
+            found.push((Vec::from_iter(shown(name)), Job { bucket, preview: Some(bucket), ..job.clone() }));
+        }
+        return found;
+    }
+    let previews: Vec<(Option<&str>, Option<Bucket>)> = match job.preview {
+        None => vec![(None, None)],
+        Some(preview) => smaller_sizes(preview).map(|(name, bucket)| (name, Some(bucket))).collect(),
+    };
+    for (name, bucket) in smaller_sizes(job.bucket) {
+        for (preview_name, preview) in &previews {
+            let settings = setting("resolution", name).into_iter().chain(shown(*preview_name));
+            found.push((settings.collect(), Job { bucket, preview: *preview, ..job.clone() }));
+        }
+    }
+    found.sort_by_key(|(settings, _): &(Vec<String>, Job)| settings.len());
+    found
 }
 
 /// The precision itself, and those that take less.

@@ -97,3 +97,39 @@ fn the_plan_reads_as_a_table() {
     assert!(lines[3].starts_with("previews ") && lines[3].contains("tiles of 80 frames"), "{text}");
     assert_eq!(lines[4], "free: 80.0 GB on the device, unknown GB on the host");
 }
+
+/// The tiles of a preview beside a training on a card of 80 GB.
+fn preview_tiles(job: &Job) -> [usize; 2] {
+    MemoryPlan::of(job, Free { device: Some(80 * GB), host: None }).cuts.preview
+}
+
+#[test]
+fn previews_are_cut_until_they_take_no_more_than_the_run_does_without() {
+    let preview = |size: &str, purpose| Job {
+        purpose,
+        preview: Some(size.parse().unwrap()),
+        ..job("768x768x89", BasePrecision::Bf16)
+    };
+    let both = preview("960x960x89", Purpose::Training);
+    let alone = Job { preview: None, ..both.clone() };
+    let card = 80 * GB;
+    assert_eq!(peak(&both, card)[0], peak(&alone, card)[0], "previews raise the peak");
+    assert_eq!(preview_tiles(&both), [48, 384]);
+    assert_eq!(preview_tiles(&preview("960x960x89", Purpose::Inpainting { adapters: 0 })), [80, 768]);
+}
+
+#[test]
+fn a_preview_that_does_not_fit_is_told_a_smaller_one() {
+    let free = Free { device: Some(24 * GB), host: None };
+    let trained =
+        Job { preview: Some("960x960x89".parse().unwrap()), ..job("512x512x89", BasePrecision::Int8) };
+    let inpainted = Job {
+        purpose: Purpose::Inpainting { adapters: 0 },
+        bucket: "960x960x89".parse().unwrap(),
+        ..job("512x512x89", BasePrecision::Bf16)
+    };
+    for job in [trained, Job { preview: Some(inpainted.bucket), ..inpainted }] {
+        let plan = MemoryPlan::of(&job, free);
+        eprintln!("{plan}\n{:?}", plan.check(&job));
+    }
+}

@@ -16,10 +16,11 @@ use super::{
     painter::{Painter, Sample},
 };
 use crate::{
-    Cuts, FitReport, OutFile, RunError, Settings, Stage, TrainOptions, TrainRequest, Warning, Watch,
+    FitReport, OutFile, RunError, Settings, Stage, TrainOptions, TrainRequest, Warning, Watch,
     clips::FittedClips,
     encode::{Data, Encoders},
     identity::Identity,
+    memory,
     out::Work,
     validation,
 };
@@ -43,7 +44,7 @@ pub struct Preview {
 /// `settings.out` is not used, nor is the training data of the request.
 ///
 /// # Errors
-/// If the request has no sample, its data or the LoRA cannot be used, or the machine fails.
+/// If the request has no sample, its data or the LoRA cannot be used, it does not fit into memory, or the machine fails.
 pub fn preview(
     request: &TrainRequest,
     options: &TrainOptions,
@@ -72,8 +73,10 @@ pub fn preview(
     let samples = FittedClips::new(samples, &settings.limits);
     let clips = FittedClips::new(Vec::new(), &settings.limits);
     let data = Data { clips: &clips, samples: &samples, stored: None, bucket: request.validation_bucket() };
+    let job =
+        memory::preview_job(request, settings, &base, [&clips, &samples], lora.as_ref()).map_err(failed)?;
+    let cuts = memory::planned(&job, settings, watch).map_err(|e| RunError::of(Stage::Preview, e))?.cuts;
     let identity = Identity::of(&data, request, settings)?;
-    let cuts = Cuts::default();
     let encoders =
         Encoders { checkpoint: &base, text_encoder: &settings.text_encoder, device: &settings.device, cuts };
     let cache = LatentCacheWriter::open(&work.path().join("latents"))

@@ -1,6 +1,11 @@
 //! What the numbers say, by simple rules that are told with the result.
 
-use super::{Stand, health::Health, history::History, numbers::figures};
+use super::{
+    Stand,
+    health::Health,
+    history::{History, Preview},
+    numbers::figures,
+};
 
 /// Whether something is as it should be, or is to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,10 +21,13 @@ const RISE: f64 = 0.02;
 /// A seam this many times that of the source shows.
 const SEAM: f64 = 1.5;
 
+/// Below this PSNR of the kept region, in dB, what the decoder gives is no picture of its source.
+const NO_PICTURE: f64 = 15.0;
+
 /// Everything that there is to say, in the order of a run.
 pub(super) fn of(stand: &Stand<'_>, history: &History) -> Vec<(Level, String)> {
     let found =
-        [data(stand), learning(stand, history), memorising(history), seams(history), soundness(stand)];
+        [data(stand), learning(stand, history), memorising(history), previews(history), soundness(stand)];
     found.into_iter().flatten().collect()
 }
 
@@ -74,12 +82,30 @@ fn memorising(history: &History) -> Option<(Level, String)> {
     }
 }
 
+/// The previews after the last step that has any.
+fn latest(history: &History) -> impl Iterator<Item = &Preview> {
+    let last = history.previews.last().map(|preview| preview.step);
+    history.previews.iter().filter(move |preview| Some(preview.step) == last).map(|preview| &preview.preview)
+}
+
+/// Noise has no seam.
+fn previews(history: &History) -> Option<(Level, String)> {
+    let kept = latest(history).filter_map(|preview| preview.kept_psnr).min_by(f64::total_cmp);
+    match kept.filter(|kept| *kept < NO_PICTURE) {
+        Some(kept) => Some((
+            Level::Look,
+            format!(
+                "The previews are no pictures: even the kept region comes out of the decoder at {kept:.1} dB, as with a \
+                 model of random weights."
+            ),
+        )),
+        None => seams(history),
+    }
+}
+
 fn seams(history: &History) -> Option<(Level, String)> {
-    let last = history.previews.last()?.step;
-    let at_last =
-        history.previews.iter().filter(|preview| preview.step == last).map(|preview| &preview.preview);
-    let ratios =
-        at_last.filter_map(|preview| Some((preview.sample, preview.seam? / preview.source_seam?.max(1e-6))));
+    let ratios = latest(history)
+        .filter_map(|preview| Some((preview.sample, preview.seam? / preview.source_seam?.max(1e-6))));
     let (sample, ratio) = ratios.max_by(|a, b| a.1.total_cmp(&b.1))?;
     let ratio_said = format!("{ratio:.1} times as strong as in its source");
     match ratio > SEAM {
@@ -160,6 +186,21 @@ mod tests {
     fn nothing_is_said_of_what_is_not_known() {
         assert_eq!(said(&[]), [(Level::Good, "No warning about the data.".to_owned())]);
         assert_eq!(said(&[&evaluated(0, 4.0, None)]).len(), 1, "one evaluation says nothing");
+    }
+
+    #[test]
+    fn noise_is_called_noise_and_has_no_seam() {
+        let preview = |step: u64, kept: f64| {
+            serde_json::json!({"step": step, "preview": {
+                "sample": 1, "prompt": "", "still": "", "kept_psnr": kept, "seam": 0.2, "source_seam": 1.0, "seconds": 1.0,
+            }})
+            .to_string()
+        };
+        let of = |kept: f64| said(&[&preview(0, 30.0), &preview(5, kept)]);
+        assert_eq!(of(7.66)[1].0, Level::Look);
+        assert!(of(7.66)[1].1.contains("no pictures") && of(7.66)[1].1.contains("7.7 dB"), "{:?}", of(7.66));
+        assert_eq!(of(15.5)[1].0, Level::Good);
+        assert!(of(15.5)[1].1.contains("edge"), "{:?}", of(15.5));
     }
 
     #[test]

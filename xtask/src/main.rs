@@ -40,7 +40,7 @@ cargo xtask CHORE
   crash [--kills N]      trainings killed at random moments must end with the bytes of an undisturbed one
   fuzz [--minutes N]     spoilt archives, images, videos and requests against a judge; `fuzz --help` lists more options
   interop                a LoRA of ours, read by peft and diffusers, must predict what we predict; needs python3
-  shots REPORT [DIR]     pictures of a report at two widths, light and dark, by a Chromium that is installed
+  shots REPORT [DIR]     pictures of a report at two widths, light and dark, by a Chromium that is installed; plays its reel
   help                   this list";
 
 fn main() -> ExitCode {

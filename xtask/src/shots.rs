@@ -1,5 +1,8 @@
 //! `cargo xtask shots REPORT.html [DIR]`: pictures of a report as people see it, at the widths of a desk and of a phone, in
-//! light and in dark. They are made to be looked at; nothing here judges them.
+//! light and in dark. They are made to be looked at; nothing here judges them. A reel that lies beside the report is played,
+//! too, and one picture of it kept; that it plays is checked.
+
+mod reel;
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +14,19 @@ use crate::command::{Failure, run};
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A name, and width and height in pixels.
-const SIZES: [(&str, u32, u32); 2] = [("desktop", 1280, 4600), ("phone", 390, 9000)];
+const SIZES: [(&str, u32, u32); 2] = [("desktop", 1280, 5600), ("phone", 390, 10_000)];
+
+/// Without a window, and without a word to anyone.
+const QUIETLY: [&str; 8] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
 
 /// A name, and what the browser calls it.
 const THEMES: [(&str, u32); 2] = [("light", 1), ("dark", 0)];
@@ -40,6 +55,12 @@ pub(crate) fn shots(args: &[OsString]) -> Result<(), Failure> {
         }
         // What is left behind hurts nobody.
         let _ = fs::remove_file(frame);
+    }
+    let reel = report.with_file_name("validation.mp4");
+    if reel.is_file() {
+        let picture = folder.join("reel.png");
+        let how = reel::play(browser, &reel, &picture)?;
+        println!("{}: the middle of the reel, which plays ({how})", picture.display());
     }
     Ok(())
 }
@@ -75,8 +96,7 @@ fn url(path: &Path) -> String {
 
 fn shot(browser: &str, page: &Path, picture: &Path, [width, height]: [u32; 2], theme: u32) -> Command {
     let mut command = Command::new(browser);
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]);
-    command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+    command.args(QUIETLY);
     command.arg(format!("--blink-settings=preferredColorScheme={theme}"));
     command.arg(format!("--window-size={width},{height}"));
     command.arg(format!("--screenshot={}", picture.display()));

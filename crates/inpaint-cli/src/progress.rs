@@ -66,8 +66,7 @@ impl Progress {
 
     fn rehearsed(&self, rehearsal: &Rehearsal) {
         let (seconds, snapshot) = (rehearsal.time.as_secs_f64(), crate::say::size(rehearsal.snapshot_bytes));
-        let peak = ProcessMemory::now().map(|memory| crate::say::size(memory.peak));
-        let peak = peak.map(|peak| format!("; the process has held {peak} so far")).unwrap_or_default();
+        let peak = held_so_far(ProcessMemory::now().map(|memory| memory.peak));
         self.line(&format!("rehearsed in {seconds:.1} s: that step, and a snapshot of {snapshot}{peak}"));
     }
 
@@ -97,8 +96,10 @@ impl Progress {
     fn previewed(&mut self, report: &PreviewReport) {
         let told = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
         let numbers = &report.numbers;
+        // The first ones are a rehearsal, too.
+        let peak = if report.step == 0 { held_so_far(report.peak_memory) } else { String::new() };
         self.line(&format!(
-            "step {}: preview of sample {}: kept {} dB, white {} dB, seam {} ({} in the source), {:.1} s",
+            "step {}: preview of sample {}: kept {} dB, white {} dB, seam {} ({} in the source), {:.1} s{peak}",
             report.step,
             report.sample,
             told(numbers.kept_psnr),
@@ -113,6 +114,10 @@ impl Progress {
     fn line(&self, text: &str) {
         self.bar.suspend(|| crate::say::tell(text));
     }
+}
+
+fn held_so_far(peak: Option<u64>) -> String {
+    peak.map(|peak| format!("; the process has held {} so far", crate::say::size(peak))).unwrap_or_default()
 }
 
 fn style(stage: Stage, total: u64) -> ProgressStyle {

@@ -90,7 +90,8 @@ pub enum Event {
     },
     /// The example whose step takes the most memory, and how much that is. The rehearsal comes next.
     Predicted(Largest),
-    /// The largest step and a snapshot have been rehearsed; the first step comes next.
+    /// The largest step and a snapshot have been rehearsed. The previews before training come next, if there are to be
+    /// any, and then the first step.
     Rehearsed(Rehearsal),
     /// What training tells.
     Trained(TrainEvent),

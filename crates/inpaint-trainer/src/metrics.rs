@@ -189,6 +189,8 @@ mod tests {
             still: text("a.jpg"),
             numbers,
             seconds: 0.25,
+            memory: Some(3),
+            peak_memory: None,
         };
         Metrics::open(dir.path(), 0).unwrap().write_preview(&report).unwrap();
         let line = fs::read_to_string(dir.path().join(METRICS)).unwrap();
@@ -196,6 +198,7 @@ mod tests {
             "sample": 1, "prompt": "a fox", "video": "a.mp4", "plain": "a-plain.mp4", "still": "a.jpg",
             "kept_psnr": 20.5, "kept_ssim": 0.5, "white_psnr": null, "white_ssim": null, "seam": 1.5,
             "source_seam": 1.0, "kept_pixels": 9, "kept_differing": 0, "seconds": 0.25,
+            "memory": 3, "peak_memory": null,
         }});
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), wanted);
         let metrics = Metrics::open(dir.path(), 2).unwrap();

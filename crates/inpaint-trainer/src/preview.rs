@@ -58,4 +58,8 @@ pub struct PreviewReport {
     pub numbers: PreviewNumbers,
     /// Wall time that it took.
     pub seconds: f64,
+    /// What the process then held, bytes; none where the system does not tell.
+    pub memory: Option<u64>,
+    /// The most that it had held by then, bytes.
+    pub peak_memory: Option<u64>,
 }

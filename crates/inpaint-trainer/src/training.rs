@@ -1,6 +1,6 @@
 //! Latents become adapters, in a run that goes on from where it was ended.
 
-use std::{io, ops::ControlFlow};
+use std::{ops::ControlFlow, path::Path};
 
 use lora_train::{
     Fingerprint, Keep, LatentCache, Pace, Snapshots, TrainError, TrainEvent, TrainPlan, TrainState,
@@ -63,7 +63,8 @@ impl Training<'_> {
             let path = self.settings.out.join(METRICS);
             let mut metrics =
                 Metrics::open(&self.settings.out, state.step()).map_err(RunError::io(Stage::Train, &path))?;
-            let mut unwritten = None;
+            // Why the run was ended from here, if it was.
+            let mut ended = None;
             self.report(&state, report, watch);
             let previews = self.previews(&model, latents);
             let before = state.clone();
@@ -72,24 +73,23 @@ impl Training<'_> {
             self.rehearse(&trainer, &keep, watch)?;
             let preview = |state: &TrainState,
                            metrics: &mut Metrics,
-                           unwritten: &mut Option<io::Error>,
+                           ended: &mut Option<RunError>,
                            report: &mut FitReport,
                            watch: &mut StageWatch<'_, '_>| {
-                let mut told = Telling { metrics, report, unwritten };
+                let mut told = Telling { metrics, path: &path, report, rehearsing: state.step() == 0, ended };
                 previews.as_ref().map_or(ControlFlow::Continue(()), |previews| {
                     previews.make_if_due(state.step() as u64, state.lora(), &mut told, watch)
                 })
             };
-            // Before the first step; or what a process that was ended had not come to.
-            let ended = preview(&before, &mut metrics, &mut unwritten, report, watch).is_break();
+            // Before the first step, which ends the rehearsal; or what a process that was ended had not come to.
+            let flow = preview(&before, &mut metrics, &mut ended, report, watch);
             drop(before);
-            if ended {
-                let error = unwritten.map(RunError::io(Stage::Train, &path));
-                return Err(error.unwrap_or(RunError::Interrupted));
+            if flow.is_break() {
+                return Err(ended.unwrap_or(RunError::Interrupted));
             }
             let result = trainer.run(&pace, &mut |event, state| {
                 if let Err(error) = metrics.write(&event) {
-                    unwritten = Some(error);
+                    ended = Some(RunError::io(Stage::Train, &path)(error));
                     return ControlFlow::Break(());
                 }
                 let (is_step, is_kept) =
@@ -99,12 +99,12 @@ impl Training<'_> {
                     self.report(state, report, watch);
                 }
                 if is_step && flow.is_continue() {
-                    flow = preview(state, &mut metrics, &mut unwritten, report, watch);
+                    flow = preview(state, &mut metrics, &mut ended, report, watch);
                 }
                 flow
             });
-            match (result, unwritten) {
-                (_, Some(error)) => Err(RunError::io(Stage::Train, &path)(error)),
+            match (result, ended) {
+                (_, Some(error)) => Err(error),
                 (Err(TrainError::Interrupted { .. }), None) => Err(RunError::Interrupted),
                 (result, None) => result.map_err(|e| RunError::of(Stage::Train, e)),
             }
@@ -112,8 +112,8 @@ impl Training<'_> {
     }
 
     /// Goes once through all that may fail for want of memory or disk, so that a run that does not fit fails in its
-    /// first minute. No state is moved: the run ends with the same bytes. Whatever else a run makes beside its steps
-    /// is to be made once here, too.
+    /// first minute. No state is moved: the run ends with the same bytes. A run with previews makes its first ones right
+    /// after this, before any step: they are a rehearsal of their own.
     fn rehearse(
         &self,
         trainer: &Trainer<'_, LatentCache>,
@@ -202,8 +202,12 @@ impl Training<'_> {
 /// Where previews are told: in the metrics, and what went wrong in the report.
 struct Telling<'a> {
     metrics: &'a mut Metrics,
+    /// Of the metrics.
+    path: &'a Path,
     report: &'a mut FitReport,
-    unwritten: &'a mut Option<io::Error>,
+    /// Whether nothing is trained yet, so that a failure costs nothing and comes again.
+    rehearsing: bool,
+    ended: &'a mut Option<RunError>,
 }
 
 impl Told for Telling<'_> {
@@ -215,7 +219,7 @@ impl Told for Telling<'_> {
         match self.metrics.write_preview(report) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
-                *self.unwritten = Some(error);
+                *self.ended = Some(RunError::io(Stage::Train, self.path)(error));
                 ControlFlow::Break(())
             }
         }
@@ -224,7 +228,22 @@ impl Told for Telling<'_> {
     fn warned(&mut self, warning: &Warning) {
         self.report.warnings.push(warning.clone());
     }
+
+    fn failed(&mut self, warning: &Warning) -> ControlFlow<()> {
+        if self.rehearsing {
+            let source = Box::new(NotBegun(warning.message.clone()));
+            *self.ended = Some(RunError::Failed { stage: Stage::Preview, source });
+            return ControlFlow::Break(());
+        }
+        self.warned(warning);
+        ControlFlow::Continue(())
+    }
 }
+
+/// A preview that failed before the first step: hours later it would, too.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; the training was not begun: it can do without `validation`")]
+struct NotBegun(String);
 
 /// The request and its options in the trainer's own terms.
 pub(crate) fn plan(request: &TrainRequest, options: &TrainOptions) -> TrainPlan {

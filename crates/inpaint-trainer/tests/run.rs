@@ -7,8 +7,8 @@ use std::{
 };
 
 use inpaint_trainer::{
-    BasePrecision, Cancel, Device, Disk, Event, Fetcher, Limits, Outcome, Reach, RunError, Settings, Stage,
-    TrainOptions, TrainRequest, Watch,
+    BasePrecision, Cancel, Device, Disk, Draft, Event, Fetcher, Limits, Memory, MemoryError, MemoryPlan,
+    Outcome, Preview, Reach, RunError, Settings, Stage, TrainOptions, TrainRequest, Watch,
 };
 use serde_json::{Value, json};
 
@@ -157,28 +157,105 @@ fn run_on(disk: Disk) -> (Stage, String) {
 }
 
 #[test]
-fn a_preview_that_fails_is_a_warning_and_never_costs_the_run() {
+fn a_run_whose_first_preview_fails_ends_before_its_first_step_and_can_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let in_the_way = dir.path().join("deep/out/previews");
-    let mut warned = 0;
-    let outcome = run(dir.path(), |event, _| match event {
+    let mut steps = 0;
+    let result = run(dir.path(), |event, _| match event {
         // Previews belong in a folder of this name.
         Event::Started { stage: Stage::Train, .. } => fs::write(&in_the_way, "mine").unwrap(),
+        Event::Trained(_) => steps += 1,
+        _ => {}
+    });
+    let Err(RunError::Failed { stage: Stage::Preview, source }) = result else { panic!("{result:?}") };
+    let why = source.to_string();
+    assert!(why.starts_with("there is no preview of sample 1 after step 0: "), "{why}");
+    assert!(why.ends_with("the training was not begun: it can do without `validation`"), "{why}");
+    assert_eq!(steps, 0);
+    fs::remove_file(&in_the_way).unwrap();
+    let settings = Settings { resume: true, ..settings(dir.path()) };
+    let mut observe = |_| ();
+    let mut watch = Watch::new(&mut observe, Cancel::default());
+    let outcome = inpaint_trainer::run(&request(), &TrainOptions::default(), &settings, &mut watch).unwrap();
+    assert_eq!(outcome.completed.units().get(), 100);
+    assert!(in_the_way.join("step-000000-sample-1.mp4").exists());
+}
+
+#[test]
+fn a_preview_that_fails_later_is_a_warning_and_never_costs_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("deep/out/previews");
+    let (mut warned, mut made) = (0, Vec::new());
+    let outcome = run(dir.path(), |event, _| match event {
+        Event::Progress { stage: Stage::Train, done: 50 } => {
+            fs::remove_dir_all(&folder).unwrap();
+            fs::write(&folder, "mine").unwrap();
+        }
         Event::Warned(warning) if warning.kind == "preview-failed" => warned += 1,
-        Event::Previewed(report) => panic!("{report:?}"),
+        Event::Previewed(report) => made.push(report.step),
         _ => {}
     });
     let outcome = outcome.unwrap();
-    assert_eq!(
-        (outcome.completed.units().get(), warned),
-        (100, 2),
-        "before the first step and after the last"
-    );
+    assert_eq!((outcome.completed.units().get(), warned, made), (100, 1, vec![0]));
     let told = outcome.report.warnings.iter().filter(|one| one.kind == "preview-failed");
     let told: Vec<_> = told.map(|one| (one.name.as_str(), one.message.clone())).collect();
-    assert_eq!(told.len(), 2);
-    assert!(told[1].0 == "validation 1" && told[1].1.contains("sample 1 after step 100"), "{told:?}");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].0 == "validation 1" && told[0].1.contains("sample 1 after step 100"), "{told:?}");
     assert!(dir.path().join("deep/out/lora.safetensors").exists());
+}
+
+#[test]
+fn previews_before_training_end_the_rehearsal_and_tell_their_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut told = Vec::new();
+    let result = run(dir.path(), |event, cancel| match event {
+        Event::Rehearsed(_) => told.push(("rehearsed", None)),
+        Event::Previewed(report) => told.push(("previewed", report.peak_memory)),
+        Event::Trained(_) => {
+            told.push(("trained", None));
+            cancel.cancel();
+        }
+        _ => {}
+    });
+    assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
+    let order: Vec<&str> = told.iter().map(|(what, _)| *what).collect();
+    assert!(order.starts_with(&["rehearsed", "previewed", "trained"]), "{order:?}");
+    if cfg!(target_os = "linux") {
+        assert!(told[1].1.is_some_and(|peak| peak > 1 << 20), "{told:?}");
+    }
+}
+
+/// Inpaints the sample where so much memory is free; gives what was planned.
+fn preview_with(memory: fn() -> Option<u64>) -> (Result<Preview, RunError>, Option<MemoryPlan>) {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = Memory { host: memory, ..Memory::default() };
+    let settings = Settings { limits: Limits { memory, ..limits() }, ..settings(dir.path()) };
+    let mut options = Draft::new(json!({ "training_data_url": "none.zip" })).unwrap();
+    options.set("preview_steps=2");
+    let (_, options) = options.check().unwrap();
+    let mut plan = None;
+    let mut observe = |event| {
+        if let Event::Planned(planned) = event {
+            plan = Some(planned);
+        }
+    };
+    let mut watch = Watch::new(&mut observe, Cancel::default());
+    let target = dir.path().join("preview.mp4");
+    let result = inpaint_trainer::preview(&request(), &options, &settings, None, &target, &mut watch);
+    assert_eq!(target.exists(), result.is_ok());
+    (result, plan)
+}
+
+#[test]
+fn a_preview_on_its_own_is_planned_and_refused_where_it_does_not_fit() {
+    let (made, plan) = preview_with(|| Some(1 << 40));
+    assert_eq!(made.unwrap().numbers.kept_differing, 0);
+    let stages: Vec<&str> = plan.unwrap().stages.iter().map(|stage| stage.what).collect();
+    assert_eq!(stages, ["encoding clips", "encoding prompts", "previews"]);
+    let (refused, plan) = preview_with(|| Some(1 << 20));
+    assert!(plan.is_some());
+    let Err(RunError::Failed { stage: Stage::Preview, source }) = refused else { panic!("{refused:?}") };
+    assert!(source.is::<MemoryError>(), "{source}");
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(super) fn section(html: &mut Html, page: &Page<'_>, stand: &Stand<'_>, histo
             format!("{} of the training's time, for {} previews", time(previews), history.previews.len());
         field(html, "previews", all);
     }
-    let peak = history.steps.iter().filter_map(|step| step.peak_memory).max();
+    let steps = history.steps.iter().map(|step| step.peak_memory);
+    let peak = steps.chain(history.previews.iter().map(|line| line.preview.peak_memory)).max().flatten();
     if let Some(peak) = peak {
         field(html, "memory of the process, at most", bytes(peak));
     }

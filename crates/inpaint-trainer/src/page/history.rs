@@ -60,6 +60,9 @@ pub(super) struct Preview {
     pub(super) seam: Option<f64>,
     pub(super) source_seam: Option<f64>,
     pub(super) seconds: f64,
+    /// Bytes that the process held at most until then; none where the system does not tell.
+    #[serde(default)]
+    pub(super) peak_memory: Option<u64>,
 }
 
 impl History {

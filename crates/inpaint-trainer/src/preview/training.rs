@@ -20,7 +20,7 @@ use super::{
     painter::{Painter, Sample},
     reel,
 };
-use crate::{Event, Limits, Warning, answer::chain, clips::FittedClips, event::StageWatch};
+use crate::{Event, Limits, ProcessMemory, Warning, answer::chain, clips::FittedClips, event::StageWatch};
 
 /// What makes the previews of a run.
 pub(crate) struct Previews<'a> {
@@ -45,8 +45,10 @@ pub(crate) trait Told {
     fn has(&self, step: u64, sample: usize) -> bool;
     /// A preview was made.
     fn made(&mut self, report: &PreviewReport) -> ControlFlow<()>;
-    /// Something went wrong, which costs no more than a picture.
+    /// Something that the user should know.
     fn warned(&mut self, warning: &Warning);
+    /// There is no picture, or no reel.
+    fn failed(&mut self, warning: &Warning) -> ControlFlow<()>;
 }
 
 /// Why there is no preview.
@@ -69,7 +71,8 @@ impl Previews<'_> {
             && (step == 0 || step == self.steps || (self.every > 0 && step.is_multiple_of(self.every)))
     }
 
-    /// Makes the previews that belong after `step` and were not told yet, and then the reel. What fails is a warning.
+    /// Makes the previews that belong after `step` and were not told yet, and then the reel. What fails is a warning,
+    /// unless `told` ends the run for it.
     pub(crate) fn make_if_due(
         &self,
         step: u64,
@@ -88,20 +91,22 @@ impl Previews<'_> {
                     if let Sound::LeftOut { codec } = sound
                         && step == 0
                     {
-                        warn(left_out(sample, codec), told, watch);
+                        let warning = left_out(sample, codec);
+                        watch.warn(&warning);
+                        told.warned(&warning);
                     }
                     told.made(&report)?;
                     watch.tell(Event::Previewed(report))?;
                 }
                 Err(Missing::Stopped) => return ControlFlow::Break(()),
                 Err(Missing::Failed(error)) => {
-                    warn(failed(sample, step, &chain(error.as_ref())), told, watch);
+                    fail(&failed(sample, step, &chain(error.as_ref())), told, watch)?;
                 }
             }
         }
         if let Err(Missing::Failed(error)) = contained(|| self.reel(step)) {
             let message = format!("the reel after step {step} was not written: {}", chain(error.as_ref()));
-            warn(Warning::new("validation", "reel-failed", message), told, watch);
+            fail(&Warning::new("validation", "reel-failed", message), told, watch)?;
         }
         watch.go_on()
     }
@@ -136,6 +141,7 @@ impl Previews<'_> {
         let sound = video(&names.video, composited.view())?;
         files::write_still(&self.out.join(&names.still), composited.view())?;
         files::write_source_stills(self.out, number, &fitted)?;
+        let memory = ProcessMemory::now();
         let report = PreviewReport {
             step,
             sample: number,
@@ -145,6 +151,8 @@ impl Previews<'_> {
             still: names.still,
             numbers: self.painter.numbers(&fitted, &plain, &composited),
             seconds: start.elapsed().as_secs_f64(),
+            memory: memory.map(|memory| memory.held),
+            peak_memory: memory.map(|memory| memory.peak),
         };
         Ok((report, sound))
     }
@@ -161,9 +169,11 @@ impl Previews<'_> {
     }
 }
 
-fn warn(warning: Warning, told: &mut dyn Told, watch: &mut StageWatch<'_, '_>) {
-    watch.warn(&warning);
-    told.warned(&warning);
+/// A failure that does not end the run is a warning.
+fn fail(failure: &Warning, told: &mut dyn Told, watch: &mut StageWatch<'_, '_>) -> ControlFlow<()> {
+    told.failed(failure)?;
+    watch.warn(failure);
+    ControlFlow::Continue(())
 }
 
 fn prompt(fitted: &FittedClip) -> String {

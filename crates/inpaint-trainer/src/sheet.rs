@@ -104,12 +104,8 @@ impl Layout {
             0 => String::new(),
             more => format!(", {more} more are not shown"),
         };
-        text::draw(
-            &mut sheet,
-            [GAP, GAP],
-            &format!("{examples} examples in {}{hidden}", self.bucket),
-            BRIGHT,
-        );
+        let examples = if examples == 1 { "1 example".to_owned() } else { format!("{examples} examples") };
+        text::draw(&mut sheet, [GAP, GAP], &format!("{examples} in {}{hidden}", self.bucket), BRIGHT);
         let legend =
             "first, middle, last frame; red: white in the mask; outlined: latent cells to regenerate";
         text::draw(&mut sheet, [GAP, GAP + text::HEIGHT], legend, DIM);

@@ -120,16 +120,22 @@ fn previews_are_cut_until_they_take_no_more_than_the_run_does_without() {
 
 #[test]
 fn a_preview_that_does_not_fit_is_told_a_smaller_one() {
-    let free = Free { device: Some(24 * GB), host: None };
-    let trained =
-        Job { preview: Some("960x960x89".parse().unwrap()), ..job("512x512x89", BasePrecision::Int8) };
-    let inpainted = Job {
-        purpose: Purpose::Inpainting { adapters: 0 },
-        bucket: "960x960x89".parse().unwrap(),
-        ..job("512x512x89", BasePrecision::Bf16)
+    let cpu = |size: &str| Job { unified: true, ..job(size, BasePrecision::Float32) };
+    let free = |of: &Job, more| {
+        let [device, host] = MemoryPlan::of(of, Free::default()).peak();
+        Free { device: None, host: Some(device + host + more) }
     };
-    for job in [trained, Job { preview: Some(inpainted.bucket), ..inpainted }] {
-        let plan = MemoryPlan::of(&job, free);
-        eprintln!("{plan}\n{:?}", plan.check(&job));
-    }
+    let both = Job { preview: Some("960x960x121".parse().unwrap()), ..cpu("256x256x9") };
+    let error = MemoryPlan::of(&both, free(&cpu("256x256x9"), GB)).check(&both).unwrap_err();
+    assert_eq!(error.what, "previews");
+    assert!(error.remedies[0].starts_with("--set validation_resolution="), "{error}");
+
+    let alone = |size: &str| Job {
+        purpose: Purpose::Inpainting { adapters: 0 },
+        preview: Some(size.parse().unwrap()),
+        ..cpu(size)
+    };
+    let large = alone("960x960x121");
+    let error = MemoryPlan::of(&large, free(&alone("512x512x121"), 0)).check(&large).unwrap_err();
+    assert!(error.remedies.contains(&"--set validation_resolution=low".to_owned()), "{error}");
 }

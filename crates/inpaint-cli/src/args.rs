@@ -36,7 +36,7 @@ pub(crate) struct RequestArgs {
     /// Set a field of the request, or a training option (latent_rule, mask_grow_pixels, mask_grow_frames, scheduler,
     /// accumulation, max_grad_norm, weight_decay, seed, timestep_sampler, holdout_examples, fixed_loss_every,
     /// snapshot_every, preview_every, preview_steps, preview_cfg, preview_rescale, preview_stg_block, preview_schedule,
-    /// preview_feather, preview_truth)
+    /// preview_feather, preview_truth, preview_loras)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Size of training and validation, instead of resolution, aspect ratio and frames: multiples of 32, 8k+1 frames

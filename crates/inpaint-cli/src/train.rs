@@ -173,6 +173,10 @@ fn conclude(outcome: &Outcome, args: &TrainArgs, settings: &Settings) {
             say::result(&format!("  {out}/{:<22} {:>10}  {what}", file.file_name, say::size(file.file_size)));
         }
     }
+    if let [_, ..] = &files.preview_loras[..] {
+        let count = files.preview_loras.len();
+        say::result(&format!("  {out}/loras/ {count:>26}  LoRAs of earlier steps, to choose from"));
+    }
     if args.model.model == "tiny" {
         say::result(
             "the tiny model has random weights: its LoRA proves the road, not the picture. Next:\n  \

@@ -46,6 +46,9 @@ pub struct OutFiles {
     pub metrics_file: OutFile,
     /// The run on one page, for people.
     pub report_file: OutFile,
+    /// The adapters as they were at previews before the last, if they were to be kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub preview_loras: Vec<OutFile>,
     /// The previews side by side, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<OutFile>,
@@ -205,6 +208,7 @@ mod tests {
             lora_file: file.clone(),
             config_file: file.clone(),
             metrics_file: file.clone(),
+            preview_loras: Vec::new(),
             report_file: file,
             video: None,
             debug_dataset,

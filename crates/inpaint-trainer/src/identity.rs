@@ -25,7 +25,7 @@ const BLOCK: u64 = 64 << 10;
 const NOT_COMPARED: &[&str] = &["training_data_url", "number_of_steps"];
 
 /// Options that do not change what is trained.
-const PACE: &[&str] = &["snapshot_every", "fixed_loss_every", "preview_every"];
+const PACE: &[&str] = &["snapshot_every", "fixed_loss_every", "preview_every", "preview_loras"];
 
 /// The examples of a run and its models, by content.
 #[derive(Debug)]

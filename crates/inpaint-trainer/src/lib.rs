@@ -21,6 +21,7 @@ mod options;
 mod out;
 mod page;
 mod preview;
+mod preview_loras;
 mod process_memory;
 mod publish;
 mod report;

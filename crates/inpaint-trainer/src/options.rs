@@ -106,6 +106,9 @@ table! {
         preview_feather: u32 = Int { default: 4, min: 0, max: 256 };
         /// Whether a sample's own video shows in its white area what the prompt asks for, so that it is measured against.
         preview_truth: bool = Flag { default: true };
+        /// Whether the LoRA of every preview is kept in a file, so that the best can be chosen; without samples, that of
+        /// every step after which there would be previews.
+        preview_loras: bool = Flag { default: false };
     }
 }
 
@@ -133,6 +136,7 @@ table! {
 /// | `preview_schedule` | `reference` | `reference`, `actual` |
 /// | `preview_feather` | 4 | 0 to 256 pixels |
 /// | `preview_truth` | true | whether the white area of a sample's video is what the prompt asks for |
+/// | `preview_loras` | false | whether the LoRA of every preview is kept in a file |
 ///
 /// The reference trainer's own scheduler is `linear`; the default here is `constant`, because the request gives one
 /// learning rate and no decay, and the losses of short and long runs can then be compared.
@@ -237,6 +241,11 @@ impl TrainOptions {
         self.0.preview_truth
     }
 
+    /// Whether the LoRA of every preview is kept in a file.
+    pub fn keeps_preview_loras(&self) -> bool {
+        self.0.preview_loras
+    }
+
     /// How previews are sampled, with spatio-temporal guidance of strength `stg`.
     pub fn inpaint_plan(&self, stg: f64) -> InpaintPlan {
         let fields = &self.0;
@@ -275,6 +284,7 @@ impl Default for TrainOptions {
             preview_schedule: ScheduleTokens::Reference,
             preview_feather: 4,
             preview_truth: true,
+            preview_loras: false,
         })
     }
 }
@@ -300,6 +310,7 @@ mod tests {
             "holdout_examples": 2, "fixed_loss_every": 7, "snapshot_every": 50,
             "preview_every": 25, "preview_steps": 8, "preview_cfg": 1.0, "preview_rescale": 0.0,
             "preview_stg_block": 14, "preview_schedule": "actual", "preview_feather": 0, "preview_truth": false,
+            "preview_loras": true,
         });
         let options = TrainOptions::from_json(&json).unwrap();
         assert_eq!(options.to_json(), json);
@@ -312,6 +323,7 @@ mod tests {
             (1.0, 2.0, 14, 0.0, u64::MAX)
         );
         assert_eq!((options.feather(), options.source_is_truth()), (Feather { pixels: 0 }, false));
+        assert!(options.keeps_preview_loras());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     FitReport, OutFile, OutFiles, RunError, Stage, TrainOptions, TrainRequest, debug_dataset::DebugDataset,
-    metrics::METRICS, page::REPORT,
+    metrics::METRICS, page::REPORT, preview_loras,
 };
 
 pub(crate) const LORA: &str = "lora.safetensors";
@@ -39,7 +39,8 @@ impl Publication<'_> {
             source,
         };
         let bytes =
-            adapters::to_safetensors(lora.lora(), &self.metadata(lora)).map_err(|e| failed(e.into()))?;
+            adapters::to_safetensors(lora.lora(), &metadata(self.request, self.base_model, lora.steps()))
+                .map_err(|e| failed(e.into()))?;
         write(&out.join(LORA), &bytes)?;
         let config = serde_json::to_vec_pretty(&self.config(lora)).map_err(|e| failed(e.into()))?;
         write(&out.join(CONFIG), &config)?;
@@ -56,23 +57,12 @@ impl Publication<'_> {
             config_file: file(CONFIG, "application/json")?,
             metrics_file: file(METRICS, "application/jsonl")?,
             report_file: file(REPORT, "text/html")?,
+            preview_loras: preview_loras::of_run(self.request, self.options, out)
+                .map(|path| file(&path, "application/octet-stream"))
+                .collect::<Result<_, _>>()?,
             video,
             debug_dataset: debug.map(|_| file(DEBUG_DATASET, "application/zip")).transpose()?,
         })
-    }
-
-    fn metadata(&self, lora: &TrainedLora) -> BTreeMap<String, String> {
-        let rank = self.request.rank().to_string();
-        [
-            ("alpha", rank.clone()),
-            ("base_model", self.base_model.to_owned()),
-            ("rank", rank),
-            ("steps", lora.steps().to_string()),
-            ("training_type", "inpaint".to_owned()),
-            ("trigger_phrase", self.request.trigger_phrase().to_owned()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into()
     }
 
     fn config(&self, lora: &TrainedLora) -> Value {
@@ -105,6 +95,21 @@ impl Publication<'_> {
             "request": without_secrets(request),
         })
     }
+}
+
+/// What a LoRA file says of itself, after so many steps.
+pub(crate) fn metadata(request: &TrainRequest, base_model: &str, steps: usize) -> BTreeMap<String, String> {
+    let rank = request.rank().to_string();
+    [
+        ("alpha", rank.clone()),
+        ("base_model", base_model.to_owned()),
+        ("rank", rank),
+        ("steps", steps.to_string()),
+        ("training_type", "inpaint".to_owned()),
+        ("trigger_phrase", request.trigger_phrase().to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
 }
 
 /// The request as it came, but for what a URL may keep secret: this file goes where the LoRA goes.

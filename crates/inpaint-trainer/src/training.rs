@@ -12,12 +12,14 @@ use ltx_model::{Checkpoint, Transformer};
 use crate::{
     Cuts, FitReport, PreviewReport, RunError, Scheduler, Settings, Stage, TimestepSampler, TrainOptions,
     TrainRequest, Warning, Watch,
+    answer::chain,
     clips::FittedClips,
     event::StageWatch,
     identity::Identity,
     metrics::{METRICS, Metrics},
     page::{Page, Stand},
     preview::{Painter, Previews, Told},
+    preview_loras,
     unfinished::Unfinished,
 };
 
@@ -99,6 +101,7 @@ impl Training<'_> {
                     self.report(state, report, watch);
                 }
                 if is_step && flow.is_continue() {
+                    self.keep_lora(state, report, watch);
                     flow = preview(state, &mut metrics, &mut ended, report, watch);
                 }
                 flow
@@ -134,6 +137,18 @@ impl Training<'_> {
         room.map_err(|e| RunError::of(Stage::Train, e))?;
         watch.rehearsed(rehearsal);
         if watch.go_on().is_break() { Err(RunError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Keeps the LoRA of this step, if it is to be kept. That it cannot be written costs nobody the run.
+    fn keep_lora(&self, state: &TrainState, report: &mut FitReport, watch: &mut StageWatch<'_, '_>) {
+        let Settings { base_model, out, .. } = self.settings;
+        if let Err(error) = preview_loras::keep(state, self.request, self.options, base_model, out) {
+            let message =
+                format!("the LoRA after step {} was not kept: {}", state.step(), chain(error.as_ref()));
+            let warning = Warning::new("loras", "lora-not-kept", message);
+            watch.warn(&warning);
+            report.warnings.push(warning);
+        }
     }
 
     /// Writes the report anew. That it cannot be written is told once and costs nobody the run.

@@ -72,10 +72,21 @@ fn a_training_shows_its_samples_before_on_the_way_and_at_the_end_and_its_lora_is
     let sandbox = Sandbox::new();
     let samples = samples();
     finish(&sandbox, &["--set", &samples, "--set", "preview_every=50"]);
-    finish(&sandbox, &["--out", "without"]);
+    let kept = ["--set", "preview_loras=true", "--set", "preview_every=50"];
+    let without = finish(&sandbox, &[&["--out", "without"], &kept[..]].concat());
     let lora = |folder: &str| sandbox.read(&format!("{folder}/lora.safetensors"));
     assert!(lora("out") == lora("without"), "previews change the LoRA");
     assert!(!sandbox.path("without/validation.mp4").exists() && !sandbox.path("without/previews").exists());
+
+    assert!(!sandbox.path("out/loras").exists(), "LoRAs that nobody asked for");
+    let halfway = "without/loras/step-000050.safetensors";
+    let listed = without["files"]["preview_loras"].as_array().unwrap();
+    let url = listed[0]["url"].as_str().unwrap();
+    assert!(listed.len() == 1 && url.ends_with(halfway), "{listed:?}");
+    let inspected = sandbox.inpaint(&["inspect", halfway, "--json"]);
+    let inspected: Value = serde_json::from_str(&inspected.stdout).unwrap();
+    assert_eq!(inspected["metadata"]["steps"], "50", "{inspected}");
+    assert!(sandbox.read(halfway) != lora("without"), "50 steps more do nothing");
 
     let previews = previews(&sandbox, "out");
     let at: Vec<_> =

@@ -94,7 +94,7 @@ fn the_plan_reads_as_a_table() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 5);
     assert!(lines[2].starts_with("training ") && lines[2].contains("weights 26.2, adapters 1.6"), "{text}");
-    assert!(lines[3].starts_with("previews ") && lines[3].contains("tiles of 80 frames"), "{text}");
+    assert!(lines[3].starts_with("previews ") && lines[3].contains("tiles of 48 frames"), "{text}");
     assert_eq!(lines[4], "free: 80.0 GB on the device, unknown GB on the host");
 }
 
@@ -120,22 +120,24 @@ fn previews_are_cut_until_they_take_no_more_than_the_run_does_without() {
 
 #[test]
 fn a_preview_that_does_not_fit_is_told_a_smaller_one() {
-    let cpu = |size: &str| Job { unified: true, ..job(size, BasePrecision::Float32) };
-    let free = |of: &Job, more| {
-        let [device, host] = MemoryPlan::of(of, Free::default()).peak();
-        Free { device: None, host: Some(device + host + more) }
+    let cpu = |size: &str, preview: &str| Job {
+        preview: Some(preview.parse().unwrap()),
+        rank: Rank::R8,
+        unified: true,
+        ..job(size, BasePrecision::Float32)
     };
-    let both = Job { preview: Some("960x960x121".parse().unwrap()), ..cpu("256x256x9") };
-    let error = MemoryPlan::of(&both, free(&cpu("256x256x9"), GB)).check(&both).unwrap_err();
-    assert_eq!(error.what, "previews");
-    assert!(error.remedies[0].starts_with("--set validation_resolution="), "{error}");
-
-    let alone = |size: &str| Job {
-        purpose: Purpose::Inpainting { adapters: 0 },
-        preview: Some(size.parse().unwrap()),
-        ..cpu(size)
-    };
-    let large = alone("960x960x121");
-    let error = MemoryPlan::of(&large, free(&alone("512x512x121"), 0)).check(&large).unwrap_err();
-    assert!(error.remedies.contains(&"--set validation_resolution=low".to_owned()), "{error}");
+    let purpose = Purpose::Inpainting { adapters: 0 };
+    let beside = |preview| cpu("256x256x9", preview);
+    let alone = |size| Job { purpose, ..cpu(size, size) };
+    for (large, small) in
+        [(beside("960x960x121"), beside("512x512x121")), (alone("960x960x121"), alone("512x512x121"))]
+    {
+        // Room for a small preview.
+        let [device, host] = MemoryPlan::of(&small, Free::default()).peak();
+        let free = Free { device: None, host: Some(device + host) };
+        assert_eq!(MemoryPlan::of(&small, free).check(&small), Ok(()));
+        let error = MemoryPlan::of(&large, free).check(&large).unwrap_err();
+        let smaller = |remedy: &String| remedy.starts_with("--set validation_resolution=");
+        assert!(error.what == "previews" && error.remedies.iter().any(smaller), "{error}");
+    }
 }

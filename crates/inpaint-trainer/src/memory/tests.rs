@@ -127,16 +127,14 @@ fn a_preview_that_does_not_fit_is_told_a_smaller_one() {
         ..job(size, BasePrecision::Float32)
     };
     let purpose = Purpose::Inpainting { adapters: 0 };
-    let beside = |preview| cpu("256x256x9", preview);
-    let alone = |size| Job { purpose, ..cpu(size, size) };
-    for (large, small) in
-        [(beside("960x960x121"), beside("512x512x121")), (alone("960x960x121"), alone("512x512x121"))]
-    {
-        // Room for a small preview.
-        let [device, host] = MemoryPlan::of(&small, Free::default()).peak();
-        let free = Free { device: None, host: Some(device + host) };
-        assert_eq!(MemoryPlan::of(&small, free).check(&small), Ok(()));
-        let error = MemoryPlan::of(&large, free).check(&large).unwrap_err();
+    let beside = cpu("256x256x9", "960x960x121");
+    let alone = Job { purpose, ..cpu("960x960x121", "960x960x121") };
+    for job in [beside, alone] {
+        // A byte less than it takes in the tiles that take least.
+        let free = |host| Free { device: None, host: Some(host) };
+        let least = MemoryPlan::of(&job, free(0)).stages.last().unwrap().held;
+        let free = free(least.device() + least.host - 1);
+        let error = MemoryPlan::of(&job, free).check(&job).unwrap_err();
         let smaller = |remedy: &String| remedy.starts_with("--set validation_resolution=");
         assert!(error.what == "previews" && error.remedies.iter().any(smaller), "{error}");
     }

@@ -6,5 +6,7 @@
 
 pub mod case;
 pub mod examples;
+pub mod golden;
 pub mod process;
 pub mod published;
+pub mod rates;

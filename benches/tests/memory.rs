@@ -14,6 +14,6 @@ fn the_memory_of_a_step_is_predicted() {
         let output = step.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(said.matches("predicted").count(), if what == "memory" { 2 } else { 0 }, "{said}");
+        assert_eq!(said.matches("predicted").count(), if what == "memory" { 3 } else { 0 }, "{said}");
     }
 }

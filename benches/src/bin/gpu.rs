@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! gpu device                     what the device is
-//! gpu check                      loss and gradients against those of the CPU
+//! gpu matmul [--size real|tiny]  products of the model's shapes, and a pass over memory
+//! gpu attention [--size real|tiny]
+//!                                attention, there and back
+//! gpu golden --from FOLDER       what the device computes against the reference's numbers
+//! gpu check                      loss and gradients against those of the CPU, with blocks on the host and without
 //! gpu train                      a short training, twice: whether the loss falls, and whether the bits are the same
 //! gpu step [--size real|tiny] [--preset NAME]... [--layers N] [--rank N] [--steps N] [--kept N|auto]... [--precision NAME]
-//!                                training steps with weights of noise, by phase
+//!          [--offload N]         training steps with weights of noise, N blocks of them on the host, by phase
 //! ```
 //!
 //! Every line is JSON. Without the feature `cuda` the device is the CPU, for a dry run at the tiny size.
@@ -16,8 +20,10 @@ use std::{collections::BTreeMap, env, io::Write, ops::ControlFlow, path::Path, t
 use benches::{
     case::{self, Case, Result},
     examples::Examples,
+    golden,
+    rates::{self, On, Sizes},
 };
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use lora_train::{
     TrainEvent, TrainPlan,
     memory::{Formats, StepSize},
@@ -80,6 +86,12 @@ fn main() -> Result<()> {
     ltx_model::check_device(&device())?;
     match args.first().map(String::as_str) {
         Some("device") => device_line(),
+        Some("matmul") => rates::products(&on()?, options.sizes()?, &mut tell),
+        Some("attention") => rates::attentions(&on()?, options.sizes()?, &mut tell),
+        Some("golden") => {
+            let from = options.last("from").ok_or("`golden` wants --from FOLDER")?;
+            golden::compare(Path::new(from), &device(), &mut tell)
+        }
         Some("check") => check(),
         Some("train") => train_twice(),
         Some("step") => steps(&options),
@@ -105,6 +117,14 @@ impl Options {
         self.0.get(name)?.last().map(String::as_str)
     }
 
+    fn sizes(&self) -> Result<&'static Sizes> {
+        match self.last("size").unwrap_or("real") {
+            "real" => Ok(&Sizes::REAL),
+            "tiny" => Ok(&Sizes::TINY),
+            other => Err(format!("there is no size `{other}`: real, tiny").into()),
+        }
+    }
+
     fn number(&self, name: &str, absent: usize) -> Result<usize> {
         Ok(self.last(name).map(str::parse).transpose()?.unwrap_or(absent))
     }
@@ -123,6 +143,15 @@ fn device() -> Device {
 #[cfg(not(feature = "cuda"))]
 fn device() -> Device {
     Device::flex()
+}
+
+/// Operands as a step has them: in bf16, but in float32 on the CPU.
+fn on() -> Result<On> {
+    let dtype = match BasePrecision::default_on(&device()) {
+        BasePrecision::Float32 => DType::F32,
+        _ => DType::BF16,
+    };
+    Ok(On { device: device(), dtype })
 }
 
 #[cfg(feature = "cuda")]
@@ -195,8 +224,24 @@ fn check_model(name: &str, path: &Path, grid: LatentGrid, context: usize) -> Res
                 "worst_gradient_off": offs.fold(0.0, f64::max),
             }))?;
         }
+        let at_home = bits(&step::gradients_keeping(&model, &case.lora, &case.batch, 0));
+        drop(model);
+        for hosted in [1, 2] {
+            let model = Transformer::load_beside(&checkpoint, &device(), precision, hosted)?;
+            let visited = bits(&step::gradients_keeping(&model, &case.lora, &case.batch, 0));
+            tell(&json!({
+                "what": "offload", "model": name, "precision": precision.name(), "offload": hosted,
+                "same_bits": visited == at_home,
+            }))?;
+        }
     }
     Ok(())
+}
+
+/// The bits of losses and gradients.
+fn bits(given: &StepGradients) -> Vec<u32> {
+    let gradients = given.gradients.iter().flatten().flat_map(|gradient| to_host(gradient.clone()).0);
+    given.loss.iter().copied().chain(gradients).map(f32::to_bits).collect()
 }
 
 /// A training of a model whose heads have kernels.
@@ -239,13 +284,14 @@ fn steps(options: &Options) -> Result<()> {
     let count = options.number("steps", 3)?;
     let precision: BasePrecision = options.last("precision").unwrap_or("bf16").parse()?;
     let config = TransformerConfig { num_layers: layers, ..config };
+    let offload = options.number("offload", 0)?;
     let start = Instant::now();
-    let model = Transformer::noise(&config, &device(), precision);
+    let model = Transformer::noise_beside(&config, &device(), precision, offload);
     device().sync()?;
-    tell(
-        &json!({"what": "model", "side": "ours", "layers": layers, "seconds": start.elapsed().as_secs_f64(),
-        "used_bytes": used()?}),
-    )?;
+    tell(&json!({
+        "what": "model", "side": "ours", "layers": layers, "offload": offload,
+        "seconds": start.elapsed().as_secs_f64(), "used_bytes": used()?,
+    }))?;
     let wanted = options.0.get("preset").cloned().unwrap_or_default();
     for &(name, grid) in presets {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
@@ -262,6 +308,7 @@ fn steps(options: &Options) -> Result<()> {
                     &json!({
                         "what": "step", "side": "ours", "preset": name, "tokens": grid.tokens(), "layers": layers,
                         "rank": rank.get(), "precision": precision.name(), "kept_blocks": run.kept, "loss": run.loss,
+                        "offload": offload,
                         "peak_bytes": used()?,
                     }),
                 ))?;

@@ -28,6 +28,7 @@ use lora_train::{
     step,
 };
 use ltx_model::{Transformer, to_host};
+use tensor_batch::Rank;
 
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -92,15 +93,23 @@ impl Files {
     }
 
     /// The peak of three steps above what the process itself holds, against what was predicted; the steps keep the
-    /// graphs of all blocks or of none.
+    /// graphs of all blocks or of none, and average the gradients of adapters so large that it shows, or do not.
     fn memory(&self) -> Result<()> {
         let itself = process::resident();
-        let (model, case) = self.load()?;
-        let size = StepSize::of(model.config(), &case.lora, &case.batch);
-        let mut run = Run::new(&model, case);
+        let model = case::model(&self.model(), &Device::flex())?;
         let mut is_right = true;
-        for (name, kept_bytes) in [("recomputed", 0), ("kept", step::KEPT_BYTES)] {
-            run.kept_bytes = kept_bytes;
+        for (name, rank, kept_bytes, accumulation) in [
+            ("recomputed", case::RANK, 0, 1),
+            ("kept", case::RANK, step::KEPT_BYTES, 1),
+            ("averaged", Rank::R128, 0, 3),
+        ] {
+            let grid = case::grid(self.tokens)?;
+            let case = Case::of(model.config(), grid, case::CONTEXT, rank, model.device())?;
+            let size = StepSize {
+                accumulation: accumulation as u64,
+                ..StepSize::of(model.config(), &case.lora, &case.batch)
+            };
+            let mut run = Run { kept_bytes, accumulation, ..Run::new(&model, case) };
             process::reset_peak();
             (0..3).for_each(|_| run.step());
             let (measured, predicted) =
@@ -152,20 +161,26 @@ struct Run<'a> {
     case: Case,
     optimizer: Optimizer,
     kept_bytes: u64,
+    /// Micro-steps whose gradients are averaged.
+    accumulation: usize,
 }
 
 impl<'a> Run<'a> {
     fn new(model: &'a Transformer, case: Case) -> Self {
         let optimizer = Optimizer::new(TrainPlan::default().adamw(), &case.lora);
-        Self { model, case, optimizer, kept_bytes: step::KEPT_BYTES }
+        Self { model, case, optimizer, kept_bytes: step::KEPT_BYTES, accumulation: 1 }
     }
 
     /// A whole step: noising, gradients, clipping, update.
     fn step(&mut self) {
-        let gradients =
-            step::gradients_within(self.model, &self.case.lora, &self.case.batch, self.kept_bytes);
-        let gradients = gradients.gradients;
-        let gradients = optimizer::side_by_side(gradients);
+        let mut sum = None;
+        for _ in 0..self.accumulation {
+            let result =
+                step::gradients_within(self.model, &self.case.lora, &self.case.batch, self.kept_bytes);
+            let gradients = optimizer::side_by_side(result.gradients);
+            sum = Some(optimizer::accumulate(sum, gradients, self.accumulation));
+        }
+        let Some(gradients) = sum else { return };
         let norm = optimizer::global_norm(&gradients);
         let gradients = optimizer::clip(gradients, norm, 1.0);
         self.optimizer.update(&mut self.case.lora, &gradients, 2e-4);

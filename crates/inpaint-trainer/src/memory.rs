@@ -50,6 +50,8 @@ pub struct Job {
     pub preview: Option<Bucket>,
     /// Of the adapters.
     pub rank: Rank,
+    /// Micro-steps whose gradients are averaged, at least 1.
+    pub accumulation: usize,
     /// Tokens of the longest caption, at most.
     pub caption_tokens: usize,
     /// Distinct prompts.
@@ -76,6 +78,7 @@ impl Job {
             bucket,
             preview: None,
             rank,
+            accumulation: 1,
             caption_tokens: CONTEXT_TOKENS,
             prompts: 1,
             base,
@@ -90,7 +93,7 @@ impl Job {
     }
 }
 
-/// The job of a run on these clips with these samples of previews. Nothing is loaded.
+/// The job of a run on these clips with these samples of previews, a sample a step. Nothing is loaded.
 pub(crate) fn job(
     request: &TrainRequest,
     settings: &Settings,
@@ -114,6 +117,7 @@ pub(crate) fn job(
         bucket: request.bucket(),
         preview,
         rank: request.rank(),
+        accumulation: 1,
         // A token is at least a byte, and one stands in front of all.
         caption_tokens: (longest + 1).min(CONTEXT_TOKENS),
         prompts: prompts.len(),
@@ -158,7 +162,7 @@ pub(crate) fn planned(
 pub struct Held {
     /// Frozen weights on the device.
     pub weights: u64,
-    /// Adapters, their gradients and moments.
+    /// Adapters, their gradients, the sum of these where there are several micro-steps, and moments.
     pub adapters: u64,
     /// What is computed: activations, and what kernels take besides.
     pub activations: u64,

@@ -243,6 +243,11 @@ impl StepSize {
         base.weight_bytes(0, outside)
     }
 
+    /// The adapters and both of AdamW's moments, which stay between steps and which a snapshot holds.
+    pub fn state_bytes(&self) -> u64 {
+        3 * self.adapters()
+    }
+
     /// Both factors of the eight adapters of every block.
     fn adapters(&self) -> u64 {
         let inputs = 6 * self.width + 2 * self.context_width;
@@ -311,6 +316,15 @@ mod tests {
         let large = 48 * 16 * 4096 * 4096;
         assert_eq!(weights(BasePrecision::Int8), large / 16 * 17 + 2 * (all - large));
         assert_eq!(size.memory(0).weights, 4 * all);
+    }
+
+    #[test]
+    fn several_micro_steps_hold_their_sum_and_no_more() {
+        let adapters = |accumulation| StepSize { accumulation, ..real() }.memory(0).adapters;
+        assert_eq!(adapters(1), 4 * real().adapters());
+        assert_eq!(adapters(2), 5 * real().adapters());
+        assert_eq!(adapters(64), adapters(2));
+        assert_eq!(real().state_bytes(), 3 * real().adapters());
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::int8::{INT8_BLOCK, Quantised};
+use crate::{
+    hosted::{brought, waiting},
+    int8::{INT8_BLOCK, Quantised},
+};
 
 /// A weight `[out, in]` that gets no gradient.
 #[derive(Debug, Clone)]
@@ -40,14 +43,23 @@ impl FrozenWeight {
         }
     }
 
+    /// On the host, ready to be brought to `device`.
+    pub(crate) fn waiting_for(self, device: &Device) -> Self {
+        match self {
+            Self::Dense(weight) => Self::Dense(waiting(weight, device)),
+            Self::Int8 { values, scales } => {
+                Self::Int8 { values: waiting(values, device), scales: waiting(scales, device) }
+            }
+        }
+    }
+
     /// The same on `device`.
     pub(crate) fn on(&self, device: &Device) -> Self {
         match self {
-            Self::Dense(weight) => Self::Dense(weight.clone().to_device(device)),
-            Self::Int8 { values, scales } => Self::Int8 {
-                values: values.clone().to_device(device),
-                scales: scales.clone().to_device(device),
-            },
+            Self::Dense(weight) => Self::Dense(brought(weight, device)),
+            Self::Int8 { values, scales } => {
+                Self::Int8 { values: brought(values, device), scales: brought(scales, device) }
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use crate::{
     attention::{attention, merge_heads, split_heads},
     fused::{gelu_tanh, head_norm},
+    hosted::brought,
     linear::Linear,
     lora::AttentionLora,
     rope::Rope,
@@ -57,8 +58,8 @@ impl GatedAttention {
             to_q: self.to_q.on(device),
             to_k: self.to_k.on(device),
             to_v: self.to_v.on(device),
-            q_norm: self.q_norm.clone().to_device(device),
-            k_norm: self.k_norm.clone().to_device(device),
+            q_norm: brought(&self.q_norm, device),
+            k_norm: brought(&self.k_norm, device),
             to_gate_logits: self.to_gate_logits.on(device),
             to_out_0: self.to_out_0.on(device),
             heads: self.heads,

@@ -8,7 +8,7 @@ use burn::tensor::DType;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use crate::cpu::parallel::simd;
+use crate::{cpu::parallel::simd, host_buffer::zeros};
 
 /// Neighbours along the input axis that share a scale.
 pub(crate) const INT8_BLOCK: usize = 32;
@@ -23,50 +23,77 @@ pub(crate) struct Quantised {
     pub(crate) scales: Vec<bf16>,
 }
 
-/// Quantises a weight of `inputs` columns, a multiple of [`INT8_BLOCK`], from its bytes in a file.
-pub(crate) fn quantised(bytes: &[u8], dtype: DType, inputs: usize) -> Quantised {
-    let count = bytes.len() / dtype.size();
-    let (mut values, mut scales) = (vec![0; count], vec![bf16::ZERO; count / INT8_BLOCK]);
-    let rows = bytes.par_chunks_exact(inputs * dtype.size());
-    let outs = values.par_chunks_exact_mut(inputs).zip(scales.par_chunks_exact_mut(inputs / INT8_BLOCK));
-    rows.zip(outs).for_each(|(row, (values, scales))| match dtype {
-        DType::BF16 => quantise_row(row, values, scales, |[a, b]| bf16::from_le_bytes([a, b]).to_f32()),
-        DType::F16 => quantise_row(row, values, scales, |[a, b]| f16::from_le_bytes([a, b]).to_f32()),
-        _ => quantise_row(row, values, scales, f32::from_le_bytes),
-    });
-    Quantised { values, scales }
+/// Some rows of a weight that is being quantised.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    values: &'a mut [i8],
+    scales: &'a mut [bf16],
 }
 
-fn quantise_row<const N: usize>(
-    row: &[u8],
-    values: &mut [i8],
-    scales: &mut [bf16],
-    widened: impl Fn([u8; N]) -> f32,
-) {
-    simd(
-        #[inline(always)]
-        || {
-            let (row, values) = (row.as_chunks::<N>().0, values.as_chunks_mut::<INT8_BLOCK>().0);
-            let blocks = row.as_chunks::<INT8_BLOCK>().0;
-            for ((block, values), scale) in blocks.iter().zip(values).zip(scales) {
-                *scale = quantise_block(&block.map(&widened), values);
-            }
-        },
-    );
+impl Quantised {
+    /// Room for `count` weights, in whole blocks.
+    pub(crate) fn zeros(count: usize) -> Self {
+        Self { values: zeros(count), scales: vec![bf16::ZERO; count / INT8_BLOCK] }
+    }
+
+    /// Cut into parts of `rows` rows of `inputs` columns, which are whole blocks.
+    pub(crate) fn split(
+        &mut self,
+        rows: usize,
+        inputs: usize,
+    ) -> impl IndexedParallelIterator<Item = Rows<'_>> {
+        let values = self.values.par_chunks_mut(rows * inputs);
+        let scales = self.scales.par_chunks_mut(rows * inputs / INT8_BLOCK);
+        values.zip(scales).map(|(values, scales)| Rows { values, scales })
+    }
 }
+
+impl Rows<'_> {
+    /// Quantises these rows from their bytes in a file.
+    pub(crate) fn quantise(self, bytes: &[u8], dtype: DType) {
+        match dtype {
+            DType::BF16 => self.widened(bytes, |[a, b]| bf16::from_le_bytes([a, b]).to_f32()),
+            DType::F16 => self.widened(bytes, |[a, b]| f16::from_le_bytes([a, b]).to_f32()),
+            _ => self.widened(bytes, f32::from_le_bytes),
+        }
+    }
+
+    #[inline(always)]
+    fn widened<const N: usize>(self, bytes: &[u8], widened: impl Fn([u8; N]) -> f32) {
+        simd(
+            #[inline(always)]
+            || {
+                let values = self.values.as_chunks_mut::<INT8_BLOCK>().0;
+                let blocks = bytes.as_chunks::<N>().0.as_chunks::<INT8_BLOCK>().0;
+                for ((block, values), scale) in blocks.iter().zip(values).zip(self.scales) {
+                    *scale = quantise_block(&block.map(&widened), values);
+                }
+            },
+        );
+    }
+}
+
+/// The bits of the magnitude of a float, which are in the order of magnitudes; and those of infinity, above which there
+/// is nothing but what is no number.
+const MAGNITUDE: u32 = 0x7fff_ffff;
+const INFINITY: u32 = 0x7f80_0000;
+
+/// Where the floats are whole numbers, so that adding this rounds to the nearest, halves to even, and leaves the integer
+/// in the lowest bits.
+const WHOLE: f32 = 12_582_912.0;
 
 /// The scale; not a number if one of the weights is not finite.
+///
+/// The largest is found among integers and the rounding is an addition: both are done for many weights at once.
 #[inline(always)]
 fn quantise_block(weights: &[f32; INT8_BLOCK], values: &mut [i8; INT8_BLOCK]) -> bf16 {
-    let largest = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
-    // A NaN is passed over above, and makes this sum one; so does an infinity times 0.
-    let sound = weights.iter().fold(0f32, |sum, weight| sum + 0.0 * weight);
-    let scale = rounded_up(largest / LARGEST);
+    let largest = weights.iter().fold(0, |largest, weight| (weight.to_bits() & MAGNITUDE).max(largest));
+    let scale = rounded_up(f32::from_bits(largest) / LARGEST);
     let inverse = if scale > bf16::ZERO { 1.0 / scale.to_f32() } else { 0.0 };
     for (value, weight) in values.iter_mut().zip(weights) {
-        *value = (weight * inverse).round_ties_even().clamp(-LARGEST, LARGEST) as i8;
+        *value = ((weight * inverse).clamp(-LARGEST, LARGEST) + WHOLE).to_bits() as i8;
     }
-    if sound == 0.0 { scale } else { bf16::NAN }
+    if largest < INFINITY { scale } else { bf16::NAN }
 }
 
 /// The smallest bf16 that is no smaller; `x` is not negative.
@@ -74,6 +101,15 @@ fn quantise_block(weights: &[f32; INT8_BLOCK], values: &mut [i8; INT8_BLOCK]) ->
 fn rounded_up(x: f32) -> bf16 {
     let bits = x.to_bits();
     bf16::from_bits((bits >> 16) as u16 + u16::from(bits & 0xffff != 0))
+}
+
+/// Quantises a weight of `inputs` columns from its bytes in a file.
+#[cfg(test)]
+pub(crate) fn quantised(bytes: &[u8], dtype: DType, inputs: usize) -> Quantised {
+    let mut weight = Quantised::zeros(bytes.len() / dtype.size());
+    let rows = bytes.par_chunks(inputs * dtype.size());
+    rows.zip(weight.split(1, inputs)).for_each(|(bytes, rows)| rows.quantise(bytes, dtype));
+    weight
 }
 
 #[cfg(test)]
@@ -123,5 +159,19 @@ mod tests {
         // The smallest numbers there are: nothing divides by zero.
         let found = quantised(&bytes(&[1e-44; 32]), DType::F32, 32);
         assert!(found.scales[0].is_finite());
+    }
+    #[test]
+    fn halves_are_rounded_to_even() {
+        // The scale is 1: the first weight is the largest integer.
+        let mut weights = [0.0; 32];
+        weights[0] = 127.0;
+        for (i, half) in
+            [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -126.5, 0.4999, -3.2].into_iter().enumerate()
+        {
+            weights[i + 1] = half;
+        }
+        let found = quantised(&bytes(&weights), DType::F32, 32);
+        assert_eq!(found.scales, [bf16::ONE]);
+        assert_eq!(found.values[..11], [127, 0, 2, 2, 0, -2, -2, 126, -126, 0, -3]);
     }
 }

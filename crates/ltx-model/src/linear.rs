@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::{frozen::FrozenWeight, fused, lora::LoraPair, weights::Weights};
+use crate::{frozen::FrozenWeight, fused, hosted::brought, lora::LoraPair, weights::Weights};
 
 /// `y = x W^T + b`, with `weight` `[out, in]` as PyTorch stores it, so that loading is a plain copy.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ impl Linear {
 
     /// The same on `device`.
     pub(crate) fn on(&self, device: &Device) -> Self {
-        let bias = self.bias.as_ref().map(|bias| bias.clone().to_device(device));
+        let bias = self.bias.as_ref().map(|bias| brought(bias, device));
         Self { weight: self.weight.on(device), bias }
     }
 

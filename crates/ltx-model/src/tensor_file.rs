@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use burn::tensor::Bytes;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::{
@@ -17,10 +18,13 @@ use safetensors::{
     tensor::{Metadata, TensorInfo},
 };
 
-use crate::ModelError;
+use crate::{ModelError, host_buffer::zeros};
 
 /// Bytes of one read: large enough for the disk, and small enough that all threads take part in one tensor.
 const PART: usize = 4 << 20;
+
+/// Bytes of one read of what is converted at once: small enough to be still near the processor then.
+const NEAR: usize = 512 << 10;
 
 /// Bytes of a header's length, which is what a file begins with.
 const LENGTH: u64 = 8;
@@ -64,13 +68,39 @@ impl TensorFile {
         self.header.info(key)
     }
 
-    /// A tensor, whole.
-    pub(crate) fn read(&self, info: &TensorInfo) -> Result<Vec<u8>, ModelError> {
+    /// A tensor, whole, in memory that a tensor of its number type can be made of without copying it once more.
+    pub(crate) fn read(&self, info: &TensorInfo) -> Result<Bytes, ModelError> {
         let (begin, end) = info.data_offsets;
-        let mut bytes = vec![0; end - begin];
+        let mut bytes = match info.dtype.bitsize() / 8 {
+            2 => Bytes::from_elems(zeros::<u16>((end - begin) / 2)),
+            4 => Bytes::from_elems(zeros::<u32>((end - begin) / 4)),
+            _ => Bytes::from_elems(zeros::<u8>(end - begin)),
+        };
         let parts = bytes.par_chunks_mut(PART).enumerate();
         let read = parts.map(|(i, part)| self.fill(part, begin + i * PART)).collect::<io::Result<()>>();
         read.map_err(|source| self.io(source)).map(|()| bytes)
+    }
+
+    /// A tensor some rows at a time, of `width` bytes each: every thread reads into a small buffer of its own, and
+    /// `convert` makes of it what belongs there in the result. `split` cuts the result into parts of that many rows.
+    pub(crate) fn convert<P: Send, S: IndexedParallelIterator<Item = P>>(
+        &self,
+        info: &TensorInfo,
+        width: usize,
+        split: impl FnOnce(usize) -> S,
+        convert: impl Fn(&[u8], P) + Sync,
+    ) -> Result<(), ModelError> {
+        let (begin, end) = info.data_offsets;
+        let rows = (NEAR / width.max(1)).max(1);
+        let part_of = |buffer: &mut Vec<u8>, (i, part): (usize, P)| {
+            let from = begin + i * rows * width;
+            buffer.resize((rows * width).min(end - from), 0);
+            self.fill(buffer, from)?;
+            convert(buffer, part);
+            Ok(())
+        };
+        let parts = split(rows).enumerate();
+        parts.map_init(Vec::new, part_of).collect::<io::Result<()>>().map_err(|source| self.io(source))
     }
 
     /// Some rows of a tensor, `width` bytes each, in the order given. Each must lie within the tensor.
@@ -79,12 +109,12 @@ impl TensorFile {
         info: &TensorInfo,
         width: usize,
         rows: &[u32],
-    ) -> Result<Vec<u8>, ModelError> {
+    ) -> Result<Bytes, ModelError> {
         let mut bytes = vec![0; rows.len() * width];
         for (out, row) in bytes.chunks_exact_mut(width.max(1)).zip(rows) {
             self.fill(out, info.data_offsets.0 + *row as usize * width).map_err(|source| self.io(source))?;
         }
-        Ok(bytes)
+        Ok(Bytes::from_bytes_vec(bytes))
     }
 
     fn fill(&self, out: &mut [u8], offset: usize) -> io::Result<()> {

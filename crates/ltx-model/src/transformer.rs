@@ -6,6 +6,7 @@ use crate::{
     BasePrecision, BlockLora, Checkpoint, ModelError, Rope, TransformerConfig, TransformerLora, Wanted,
     fused::{gated_sum, modulated_norm},
     gated_attention::{AttentionKind, FeedForward, GatedAttention},
+    hosted::brought,
     linear::Linear,
     norm::{layer_norm, rms_norm},
     timestep::{AdaLayerNormSingle, Modulation, TokenTimesteps},
@@ -127,7 +128,18 @@ impl Transformer {
 
     /// A model of noise, made on the device: it costs what the real one costs, and predicts nothing.
     pub fn noise(config: &TransformerConfig, device: &Device, precision: BasePrecision) -> Self {
-        Self::read(&Weights::noise(device, precision), config, 0)
+        Self::noise_beside(config, device, precision, 0)
+    }
+
+    /// The same with the weights of the first `hosted` blocks on the host, as [`load_beside`](Self::load_beside) has
+    /// them.
+    pub fn noise_beside(
+        config: &TransformerConfig,
+        device: &Device,
+        precision: BasePrecision,
+        hosted: usize,
+    ) -> Self {
+        Self::read(&Weights::noise(device, precision), config, hosted)
     }
 
     /// The numbers of this model.
@@ -272,8 +284,8 @@ impl Block {
     /// The same on `device`.
     pub(crate) fn on(&self, device: &Device) -> Self {
         Self {
-            scale_shift_table: self.scale_shift_table.clone().to_device(device),
-            prompt_scale_shift_table: self.prompt_scale_shift_table.clone().to_device(device),
+            scale_shift_table: brought(&self.scale_shift_table, device),
+            prompt_scale_shift_table: brought(&self.prompt_scale_shift_table, device),
             attn1: self.attn1.on(device),
             attn2: self.attn2.on(device),
             ff: self.ff.on(device),

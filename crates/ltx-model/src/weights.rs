@@ -7,13 +7,18 @@ use std::{
 };
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use rayon::prelude::*;
 use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
     BasePrecision, Checkpoint, ModelError, WeightFaults,
+    cpu::tensor::on_cpu,
     frozen::FrozenWeight,
-    int8::{INT8_BLOCK, quantised},
+    host_buffer::zeros,
+    hosted::waiting,
+    int8::{INT8_BLOCK, Quantised, Rows},
     tensor_file::TensorFile,
+    widen::widen,
 };
 
 /// Whether tensors are read, or only looked up.
@@ -55,10 +60,39 @@ pub(crate) struct Weights<'a> {
     underway: Rc<Cell<u64>>,
 }
 
-/// The bytes of a tensor of a file.
-struct Stored {
-    bytes: Vec<u8>,
+/// A tensor of a file.
+#[derive(Clone, Copy)]
+struct Stored<'a> {
+    file: &'a TensorFile,
+    info: &'a TensorInfo,
     dtype: DType,
+}
+
+impl Stored<'_> {
+    /// Its values, for a `device` where they are made `kept`. What widens for the CPU is widened while it is read.
+    fn data(self, kept: DType, device: &Device) -> Result<TensorData, ModelError> {
+        let shape = self.info.shape.clone();
+        if kept == DType::F32 && self.dtype != kept && on_cpu(device) {
+            return self.widened().map(|values| TensorData::new(values, shape));
+        }
+        self.file.read(self.info).map(|bytes| TensorData::from_bytes(bytes, shape, self.dtype))
+    }
+
+    fn widened(self) -> Result<Vec<f32>, ModelError> {
+        let mut values = zeros(self.info.shape.iter().product());
+        let convert = |bytes: &[u8], values: &mut [f32]| widen(bytes, self.dtype, values);
+        self.file.convert(self.info, self.dtype.size(), |count| values.par_chunks_mut(count), convert)?;
+        Ok(values)
+    }
+
+    /// Its values of `inputs` columns as 8-bit integers.
+    fn quantised(self, inputs: usize) -> Result<Quantised, ModelError> {
+        let mut weight = Quantised::zeros(self.info.shape.iter().product());
+        let width = inputs * self.dtype.size();
+        let quantise = |bytes: &[u8], rows: Rows<'_>| rows.quantise(bytes, self.dtype);
+        self.file.convert(self.info, width, |rows| weight.split(rows, inputs), quantise)?;
+        Ok(weight)
+    }
 }
 
 impl<'a> Weights<'a> {
@@ -85,14 +119,14 @@ impl<'a> Weights<'a> {
         Self::over(&[], "", device, Mode::Noise).kept_in(precision)
     }
 
-    /// A tensor of noise: linear layers keep the size of their input, norms lie around 1, and the rest around 0.
+    /// A tensor of noise, made where it is used: linear layers keep the size of their input, norms lie around 1, and the rest around 0.
     fn noise_of<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
         let (mean, spread) = match (D, name) {
             (2, "weight") => (0.0, 1.0 / (shape[1] as f64).sqrt()),
             (1, "weight") => (1.0, 0.1),
             _ => (0.0, 0.1),
         };
-        Tensor::random(shape, Distribution::Normal(mean, spread), self.device)
+        Tensor::random(shape, Distribution::Normal(mean, spread), self.used_on)
     }
 
     /// The same, with the weights of linear layers kept in `precision`. Unless told, bf16 stays bf16, of which nothing
@@ -134,31 +168,23 @@ impl<'a> Weights<'a> {
     /// Tensor `name`, in the format of the activations, which must have exactly `shape`.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
         if self.mode == Mode::Noise {
-            return self.noise_of(name, shape).cast(self.activations());
+            return self.kept(self.noise_of(name, shape).cast(self.activations()));
         }
-        match self.read(name, &shape, TensorFile::read) {
-            Some(stored) => self.upload(stored, shape, self.activations()),
-            None => self.stand_in(),
-        }
+        self.floats(name, shape, |_| self.activations())
     }
 
     /// The weight `name` of a linear layer, which must have exactly `shape`.
     pub(crate) fn frozen(&self, name: &str, shape: [usize; 2]) -> FrozenWeight {
         if self.mode == Mode::Noise {
             let dtype = self.precision.map_or(DType::F32, BasePrecision::dense);
-            return FrozenWeight::Dense(self.noise_of(name, shape).cast(dtype));
+            return FrozenWeight::Dense(self.kept(self.noise_of(name, shape).cast(dtype)));
         }
-        let as_stored = |stored: &Stored| match stored.dtype {
+        let as_stored = |stored| match stored {
             DType::BF16 => DType::BF16,
             _ => DType::F32,
         };
-        FrozenWeight::Dense(match self.read(name, &shape, TensorFile::read) {
-            Some(stored) => {
-                let dtype = self.precision.map_or_else(|| as_stored(&stored), BasePrecision::dense);
-                self.upload(stored, shape, dtype)
-            }
-            None => self.stand_in(),
-        })
+        let kept = |stored| self.precision.map_or_else(|| as_stored(stored), BasePrecision::dense);
+        FrozenWeight::Dense(self.floats(name, shape, kept))
     }
 
     /// The same of a large layer: 8-bit integers if they are asked for and the rows are whole blocks.
@@ -167,13 +193,14 @@ impl<'a> Weights<'a> {
             return self.frozen(name, shape);
         }
         if self.mode == Mode::Noise {
-            return FrozenWeight::int8_of(self.noise_of(name, shape));
+            let weight = FrozenWeight::int8_of(self.noise_of(name, shape));
+            return if self.is_hosted() { weight.on(self.device).waiting_for(self.used_on) } else { weight };
         }
-        match self.read(name, &shape, TensorFile::read) {
-            Some(stored) => {
-                let weight = quantised(&stored.bytes, stored.dtype, shape[1]);
+        match self.read(name, &shape, |stored| stored.quantised(shape[1])) {
+            Some(weight) => {
                 self.sends(weight.values.len());
-                FrozenWeight::int8(weight, shape, self.device)
+                let weight = FrozenWeight::int8(weight, shape, self.device);
+                if self.is_hosted() { weight.waiting_for(self.used_on) } else { weight }
             }
             None => FrozenWeight::Dense(self.stand_in()),
         }
@@ -182,9 +209,12 @@ impl<'a> Weights<'a> {
     /// The given rows of tensor `name`, in that order, which must have exactly `shape`; no others are read.
     /// Every row must be below `shape[0]`.
     pub(crate) fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Tensor<2> {
-        let width = |info: &TensorInfo| shape[1] * info.dtype.bitsize() / 8;
-        match self.read(name, &shape, |file, info| file.read_rows(info, width(info), rows)) {
-            Some(stored) => self.upload(stored, [rows.len(), shape[1]], self.activations()),
+        let read = |stored: Stored<'_>| {
+            let bytes = stored.file.read_rows(stored.info, shape[1] * stored.dtype.size(), rows)?;
+            Ok(TensorData::from_bytes(bytes, [rows.len(), shape[1]], stored.dtype))
+        };
+        match self.read(name, &shape, read) {
+            Some(data) => self.upload(data, self.activations()),
             None => self.stand_in(),
         }
     }
@@ -193,11 +223,38 @@ impl<'a> Weights<'a> {
         Tensor::zeros([1; D], self.device)
     }
 
-    /// Goes to the device as it is in the file, and is converted there.
-    fn upload<const D: usize>(&self, stored: Stored, shape: [usize; D], dtype: DType) -> Tensor<D> {
-        self.sends(stored.bytes.len());
-        let data = TensorData::from_bytes_vec(stored.bytes, shape.to_vec(), stored.dtype);
-        Tensor::<D>::from_data(data, (self.device, stored.dtype)).cast(dtype)
+    /// Tensor `name` in the number type that `kept` makes of the file's.
+    fn floats<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        kept: impl Fn(DType) -> DType,
+    ) -> Tensor<D> {
+        let read = |stored: Stored<'_>| {
+            let kept = kept(stored.dtype);
+            stored.data(kept, self.device).map(|data| (data, kept))
+        };
+        match self.read(name, &shape, read) {
+            Some((data, kept)) => self.upload(data, kept),
+            None => self.stand_in(),
+        }
+    }
+
+    /// Goes to the device as it is, and is converted there.
+    fn upload<const D: usize>(&self, data: TensorData, dtype: DType) -> Tensor<D> {
+        self.sends(data.as_bytes().len());
+        let stored = data.dtype();
+        self.kept(Tensor::<D>::from_data(data, (self.device, stored)).cast(dtype))
+    }
+
+    /// Whether the tensors wait elsewhere than where they are used.
+    fn is_hosted(&self) -> bool {
+        self.device != self.used_on
+    }
+
+    /// `tensor` where it is kept.
+    fn kept<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        if self.is_hosted() { waiting(tensor.to_device(self.device), self.used_on) } else { tensor }
     }
 
     /// Waits for the device where too many bytes are on their way to it.
@@ -221,28 +278,22 @@ impl<'a> Weights<'a> {
         self.files.iter().find_map(|file| file.tensors().info(key).map(|info| (file.tensors(), info)))
     }
 
-    /// What `bytes_of` reads of tensor `name`; nothing in a survey, where there is a fault, and after a failure.
-    fn read(
+    /// What `take` makes of tensor `name`; nothing in a survey, where there is a fault, and after a failure.
+    fn read<T>(
         &self,
         name: &str,
         shape: &[usize],
-        bytes_of: impl FnOnce(&TensorFile, &TensorInfo) -> Result<Vec<u8>, ModelError>,
-    ) -> Option<Stored> {
-        let (file, info, dtype) = self.look(&format!("{}{name}", self.prefix), shape)?;
+        take: impl FnOnce(Stored<'a>) -> Result<T, ModelError>,
+    ) -> Option<T> {
+        let stored = self.look(&format!("{}{name}", self.prefix), shape)?;
         let failed = || self.notes.borrow().failure.is_some();
         if self.mode == Mode::Survey || failed() {
             return None;
         }
-        match bytes_of(file, info) {
-            Ok(bytes) => Some(Stored { bytes, dtype }),
-            Err(error) => {
-                self.notes.borrow_mut().failure = Some(error);
-                None
-            }
-        }
+        take(stored).map_err(|error| self.notes.borrow_mut().failure = Some(error)).ok()
     }
 
-    fn look(&self, key: &str, shape: &[usize]) -> Option<(&'a TensorFile, &'a TensorInfo, DType)> {
+    fn look(&self, key: &str, shape: &[usize]) -> Option<Stored<'a>> {
         let mut notes = self.notes.borrow_mut();
         notes.asked.insert(key.to_owned(), shape.iter().product());
         let Some((file, info)) = self.find(key) else {
@@ -262,7 +313,7 @@ impl<'a> Weights<'a> {
                 return None;
             }
         };
-        Some((file, info, dtype))
+        Some(Stored { file, info, dtype })
     }
 
     /// What ended the reading, if anything did: stand-ins were handed out from there on.

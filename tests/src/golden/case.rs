@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ltx_model::Device;
 use serde_json::Value;
 
 use super::{Folder, GoldenError, Tensor, Values};
@@ -63,6 +64,11 @@ impl<'a> Case<'a> {
     /// The folder, with the checkpoints that lie in it.
     pub fn folder(&self) -> &Folder {
         self.folder
+    }
+
+    /// The device that it is computed on.
+    pub fn device(&self) -> &Device {
+        &self.folder.setting().device
     }
 
     /// The parameters: the entry's `params`, or the entry itself where it carries them directly.

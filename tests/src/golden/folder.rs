@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ltx_model::Device;
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 
-use super::GoldenError;
+use super::{GoldenError, Setting};
 
 /// A folder such as `vae/` with its index.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub struct Folder {
     name: String,
     path: PathBuf,
     index: Value,
+    setting: Setting,
 }
 
 impl Folder {
@@ -26,7 +28,17 @@ impl Folder {
         let file = path.join("index.json");
         let text = fs::read_to_string(&file).map_err(GoldenError::io(&file))?;
         let index = serde_json::from_str(&text).map_err(GoldenError::json(&file))?;
-        Ok(Some(Self { name: name.to_owned(), path, index }))
+        Ok(Some(Self { name: name.to_owned(), path, index, setting: Setting::exact(Device::flex()) }))
+    }
+
+    /// The same, computed as `setting` says.
+    pub(super) fn within(self, setting: &Setting) -> Self {
+        Self { setting: setting.clone(), ..self }
+    }
+
+    /// How its cases are computed.
+    pub fn setting(&self) -> &Setting {
+        &self.setting
     }
 
     /// The folder's name, such as `vae`.

@@ -23,8 +23,10 @@ mod error;
 mod folder;
 mod kind;
 mod metric;
+#[cfg(feature = "video")]
 mod preprocess;
 mod sampling;
+mod setting;
 mod table;
 mod tensor;
 mod text;
@@ -39,12 +41,20 @@ pub use error::GoldenError;
 pub use folder::Folder;
 pub use kind::{Kind, KindResult, Produced, Run};
 pub use metric::Metric;
+pub use setting::Setting;
 pub use table::{Row, Table};
 pub use tensor::{Tensor, Values};
 pub use tolerance::{Limit, Rule, Tolerance};
-pub use transformer::kinds_in;
+pub use transformer::rounded_kinds;
 
 /// Every kind of golden case that is known, implemented or not, in the order of the table.
 pub fn kinds() -> Vec<Kind> {
-    [transformer::KINDS, vae::KINDS, text::KINDS, preprocess::KINDS].concat()
+    [
+        transformer::KINDS,
+        vae::KINDS,
+        text::KINDS,
+        #[cfg(feature = "video")]
+        preprocess::KINDS,
+    ]
+    .concat()
 }

@@ -7,10 +7,11 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
+use ltx_model::Device;
 use serde_json::{Value, json};
 
 use super::compare::compare;
-use super::{Case, Comparison, Folder, GoldenError, Kind, Run, Tolerance};
+use super::{Case, Comparison, Folder, GoldenError, Kind, Run, Setting, Tolerance};
 
 const FOLDERS: [&str; 4] = ["transformer", "vae", "text", "preprocess"];
 /// Faults told of one kind; the rest are counted.
@@ -55,11 +56,19 @@ impl Table {
     /// # Errors
     /// If an index cannot be read. What is wrong with a case is a fault of its row.
     pub fn of(dir: &Path, kinds: &[Kind]) -> Result<Self, GoldenError> {
+        Self::with(dir, kinds, &Setting::exact(Device::flex()))
+    }
+
+    /// The same, computed as `setting` says.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn with(dir: &Path, kinds: &[Kind], setting: &Setting) -> Result<Self, GoldenError> {
         let mut table = Self { rows: Vec::new(), missing: Vec::new() };
         for name in FOLDERS {
             if let Some(folder) = Folder::open(dir, name)? {
                 let kinds: Vec<Kind> = kinds.iter().filter(|kind| kind.folder == name).copied().collect();
-                table.add(&folder, &kinds);
+                table.add(&folder.within(setting), &kinds);
             }
         }
         Ok(table)
@@ -167,7 +176,8 @@ impl Row {
 
 fn check(folder: &Folder, run: Run, found: &Found) -> Result<Vec<Comparison>, Box<dyn Error>> {
     let case = Case::load(folder, found.name, found.entry, &found.path)?;
-    let tolerance = Tolerance::read(found.entry.get("tolerance"), &folder.path().join("index.json"))?;
+    let tolerance = folder.setting().tolerance.as_ref().or_else(|| found.entry.get("tolerance"));
+    let tolerance = Tolerance::read(tolerance, &folder.path().join("index.json"))?;
     // A panic in the tensor framework is this case's fault and no reason to leave the others unchecked.
     let produced = panic::catch_unwind(AssertUnwindSafe(|| run(&case))).map_err(|_| "panicked")??;
     Ok(compare(&case, &produced, &tolerance)?)

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ltx_model::{Checkpoint, TextEncoder, Tokenizer, Tokens, normalise_states};
 use serde_json::Value;
 
@@ -82,10 +82,10 @@ fn connector_internals(case: &Case) -> KindResult {
     let &[1, length, width] = &shape[..] else { return Err("the features are not those of one row".into()) };
     let valid = valid(case)?;
     let rows: Vec<f32> = valid.iter().flat_map(|i| &features[i * width..][..width]).copied().collect();
-    let device = Device::flex();
-    let features = Tensor::<2>::from_data(TensorData::new(rows, [valid.len(), width]), &device);
+    let device = case.device();
+    let features = Tensor::<2>::from_data(TensorData::new(rows, [valid.len(), width]), device);
     let filled: Tensor<3> = connector.with_registers(features.clone(), length).unsqueeze();
-    let rope = connector.rope(length, &device);
+    let rope = connector.rope(length, device);
     let block = connector.blocks().first().ok_or("the connector has no block")?;
     Ok(vec![
         floats("with_registers", filled.clone()),
@@ -100,8 +100,8 @@ fn connector_internals(case: &Case) -> KindResult {
 fn feature_norm(case: &Case) -> KindResult {
     let (stacked, shape) = case.tensor_f32("hidden_stacked")?;
     let &[batch, tokens, width, layers] = &shape[..] else { return Err("not stacked hidden states".into()) };
-    let device = Device::flex();
-    let stacked = Tensor::<3>::from_data(TensorData::new(stacked, [batch * tokens, width, layers]), &device);
+    let device = case.device();
+    let stacked = Tensor::<3>::from_data(TensorData::new(stacked, [batch * tokens, width, layers]), device);
     let states = (0..layers).map(|l| stacked.clone().narrow(2, l, 1).squeeze_dim(2)).collect();
     let normed: Vec<f32> = normalise_states(states).into_data().iter().collect();
     let columns = width * layers;
@@ -114,7 +114,7 @@ fn feature_norm(case: &Case) -> KindResult {
 
 fn encoder(folder: &Folder) -> Result<TextEncoder, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&folder.checkpoint()?)?;
-    Ok(TextEncoder::load(&folder.gemma()?, &checkpoint, &Device::flex())?)
+    Ok(TextEncoder::load(&folder.gemma()?, &checkpoint, &folder.setting().device)?)
 }
 
 /// Where the attention mask is 1.

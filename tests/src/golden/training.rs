@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error, fs};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use half::bf16;
 use lora_train::{
     adapters,
@@ -41,6 +41,7 @@ fn adapters_of(
         let lora_b = factor("lora_B").unwrap_or_else(|_| zero());
         Some(LoraPair { lora_a, lora_b, scale })
     };
+    let zeros = || Tensor::zeros([1, 1], model.device());
     let empty = || LoraPair { lora_a: zeros(), lora_b: zeros(), scale };
     let block = |i: usize| {
         BlockLora::build(|target| read(format!("transformer_blocks.{i}.{target}")).unwrap_or_else(empty))
@@ -50,10 +51,6 @@ fn adapters_of(
         Some(error) => Err(error.into()),
         None => Ok(lora),
     }
-}
-
-fn zeros() -> Tensor<2> {
-    Tensor::zeros([1, 1], &Device::flex())
 }
 
 /// The adapters under the names that they are saved by.
@@ -89,11 +86,7 @@ fn batch(
 }
 
 pub(super) fn lora_step(case: &Case) -> KindResult {
-    lora_step_of(case, &model(case)?)
-}
-
-/// The same with a model that is not loaded as the index means it.
-pub(super) fn lora_step_of(case: &Case, model: &Transformer) -> KindResult {
+    let model = &model(case)?;
     check_targets(case.params())?;
     let scale = number(case.params(), "alpha")? / number(case.params(), "rank")?;
     let lora = adapters_of(case, "lora/", model, scale)?;

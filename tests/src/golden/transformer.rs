@@ -2,15 +2,15 @@
 
 use std::error::Error;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ltx_model::{
-    BasePrecision, Checkpoint, Positions, Rope, TokenTimesteps, Transformer, TransformerConfig,
-    TransformerInput, rope_frequencies, sinusoid,
+    Checkpoint, Positions, Rope, TokenTimesteps, Transformer, TransformerConfig, TransformerInput,
+    rope_frequencies, sinusoid,
 };
 use serde_json::Value;
 use tensor_batch::{FrameRate, LatentGrid};
 
-use super::{Case, GoldenError, Kind, KindResult, Produced, Run, sampling, training};
+use super::{Case, GoldenError, Kind, KindResult, Produced, sampling, training};
 
 const FOLDER: &str = "transformer";
 
@@ -28,43 +28,23 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::new(FOLDER, "sample_euler", sampling::sample_euler),
 ];
 
-/// The kinds that show what a precision of the frozen weights costs, computed in it. Their tolerances are not those
-/// of an index, which are float32's.
-pub fn kinds_in(precision: BasePrecision) -> Vec<Kind> {
-    // A kind is a plain function, so that each precision has its own.
-    let runs: [Run; 3] = match precision {
-        BasePrecision::Float32 => [block, forward, training::lora_step],
-        BasePrecision::Bf16 => [
-            |case| block_of(case, &model_in(case, BasePrecision::Bf16)?),
-            |case| forward_of(case, &model_in(case, BasePrecision::Bf16)?),
-            |case| training::lora_step_of(case, &model_in(case, BasePrecision::Bf16)?),
-        ],
-        BasePrecision::Int8 => [
-            |case| block_of(case, &model_in(case, BasePrecision::Int8)?),
-            |case| forward_of(case, &model_in(case, BasePrecision::Int8)?),
-            |case| training::lora_step_of(case, &model_in(case, BasePrecision::Int8)?),
-        ],
-    };
-    let names = ["block", "forward", "lora_step"];
-    names.into_iter().zip(runs).map(|(name, run)| Kind::new(FOLDER, name, run)).collect()
+/// The kinds that show what rounding the frozen weights costs.
+pub fn rounded_kinds() -> Vec<Kind> {
+    KINDS.iter().filter(|kind| ["block", "forward", "lora_step"].contains(&kind.name)).copied().collect()
 }
 
 /// The checkpoint that lies beside the cases.
 pub(super) fn model(case: &Case) -> Result<Transformer, Box<dyn Error>> {
-    model_in(case, BasePrecision::Float32)
-}
-
-fn model_in(case: &Case, precision: BasePrecision) -> Result<Transformer, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&case.folder().checkpoint()?)?;
-    Ok(Transformer::load(&checkpoint, &Device::flex(), precision)?)
+    Ok(Transformer::load(&checkpoint, case.device(), case.folder().setting().precision)?)
 }
 
-/// A tensor of the case on the CPU.
+/// A tensor of the case on its device.
 pub(super) fn tensor<const D: usize>(case: &Case, name: &str) -> Result<Tensor<D>, GoldenError> {
     let (values, shape) = case.tensor_f32(name)?;
     let wrong = || GoldenError::Missing { name: name.to_owned(), wanted: "a tensor of another rank" };
     let shape: [usize; D] = shape.try_into().map_err(|_| wrong())?;
-    Ok(Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
+    Ok(Tensor::from_data(TensorData::new(values, shape), case.device()))
 }
 
 /// What the code computed, under the name of its golden tensor.
@@ -129,7 +109,7 @@ fn rope_config(case: &Case, label: &str) -> Result<TransformerConfig, Box<dyn Er
 
 fn rope_table(case: &Case, grid: LatentGrid, label: &str, fps: &str) -> Result<Rope, Box<dyn Error>> {
     let positions = Positions::of(grid, FrameRate::new(fps.parse()?)?);
-    Ok(Rope::new(&positions, &rope_config(case, label)?, &Device::flex()))
+    Ok(Rope::new(&positions, &rope_config(case, label)?, case.device()))
 }
 
 /// The tokens of a table that the file lists, or all.
@@ -141,7 +121,7 @@ fn listed(case: &Case, label: &str, table: Tensor<4>) -> Result<Tensor<4>, Box<d
     let index: Vec<i32> =
         case.tensor_i64(&name)?.0.into_iter().map(i32::try_from).collect::<Result<_, _>>()?;
     let count = index.len();
-    Ok(table.select(2, Tensor::from_data(TensorData::new(index, [count]), &Device::flex())))
+    Ok(table.select(2, Tensor::from_data(TensorData::new(index, [count]), case.device())))
 }
 
 fn applied(case: &Case, grid: LatentGrid, label: &str) -> Result<Produced, Box<dyn Error>> {
@@ -217,16 +197,15 @@ pub(super) fn positions(case: &Case) -> Result<Positions, Box<dyn Error>> {
 }
 
 fn block(case: &Case) -> KindResult {
-    block_of(case, &model(case)?)
-}
-
-fn block_of(case: &Case, model: &Transformer) -> KindResult {
-    let given = Given::read(case, model)?;
+    let model = model(case)?;
+    let given = Given::read(case, &model)?;
     let index = case.tensor_i64("block_index")?.0.first().map_or(0, |i| *i as usize);
     let block = model.blocks().get(index).ok_or("the model has no such block")?;
     let x: Tensor<3> = tensor(case, "x_in")?;
     let [batch, tokens, _] = x.dims();
     let latents = Tensor::zeros([batch, tokens, model.config().in_channels], model.device());
+    // The format of what is computed is that of the residual stream.
+    let x = x.cast(model.embed(latents.clone()).dtype());
     let conditions = model.conditions(&given.input(latents));
     // One table serves all samples of a batch.
     let table = |name: &str, table: &Tensor<4>| produced(name, table.clone().repeat_dim(0, batch));
@@ -237,11 +216,8 @@ fn block_of(case: &Case, model: &Transformer) -> KindResult {
 }
 
 fn forward(case: &Case) -> KindResult {
-    forward_of(case, &model(case)?)
-}
-
-fn forward_of(case: &Case, model: &Transformer) -> KindResult {
-    let given = Given::read(case, model)?;
+    let model = model(case)?;
+    let given = Given::read(case, &model)?;
     let velocity = model.forward(&given.input(tensor(case, "latent")?), None, &[]);
     Ok(vec![produced("velocity", velocity)])
 }

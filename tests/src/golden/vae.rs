@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ltx_model::{
     CausalConv3d, Checkpoint, ConvPadding, Downsample, Interval, LatentStatistics, ResBlock, SpatialPadding,
     Tile, Tiling, Upsample, VideoDecoder, VideoEncoder, patchify, pixel_norm, pixel_value, unpatchify,
@@ -208,12 +208,12 @@ fn variants(case: &Case, run: impl Fn(&str, &Value) -> Result<Tensor<5>, Box<dyn
 
 fn encoder(case: &Case) -> Result<VideoEncoder, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&case.folder().checkpoint()?)?;
-    Ok(VideoEncoder::load(&checkpoint, &Device::flex())?)
+    Ok(VideoEncoder::load(&checkpoint, case.device())?)
 }
 
 fn decoder(case: &Case) -> Result<VideoDecoder, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&case.folder().checkpoint()?)?;
-    Ok(VideoDecoder::load(&checkpoint, &Device::flex())?)
+    Ok(VideoDecoder::load(&checkpoint, case.device())?)
 }
 
 fn conv(case: &Case, prefix: &str, padding: ConvPadding) -> Result<CausalConv3d, GoldenError> {
@@ -238,12 +238,12 @@ fn stride(params: &Value) -> Result<[usize; 3], &'static str> {
 fn video(case: &Case) -> Result<Tensor<5>, GoldenError> {
     let (bytes, shape) = case.tensor_u8("video_u8")?;
     let values: Vec<f32> = bytes.into_iter().map(pixel_value).collect();
-    Ok(Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
+    Ok(Tensor::from_data(TensorData::new(values, shape), case.device()))
 }
 
 fn floats<const D: usize>(case: &Case, name: &str) -> Result<Tensor<D>, GoldenError> {
     let (values, shape) = case.tensor_f32(name)?;
-    Ok(Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
+    Ok(Tensor::from_data(TensorData::new(values, shape), case.device()))
 }
 
 fn result(name: impl Into<String>, tensor: Tensor<5>) -> Produced {

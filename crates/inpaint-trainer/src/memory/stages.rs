@@ -137,7 +137,7 @@ fn training(job: &Job) -> StageMemory {
         adapters: memory.adapters,
         activations: memory.kept + memory.working + memory.batch,
         // Adapters and moments pass the host when they are saved, once as tensors and once as a file.
-        host: PROCESS + read_buffer(job) + memory.adapters / 4 * 3 * 2 + on_host(job, &step),
+        host: PROCESS + read_buffer(job) + 2 * step.state_bytes() + on_host(job, &step),
         ..Held::default()
     };
     let how = match hosted(job, &step) {
@@ -166,7 +166,7 @@ fn previews(job: &Job, bucket: Bucket, free: Free) -> ([usize; 2], StageMemory) 
             weights: weights(job, &step) + job.vae.decoder_weight_bytes(),
             adapters: match job.purpose {
                 // The gradients are gone.
-                Purpose::Training => step.memory_in(&formats, 0).adapters / 4 * 3,
+                Purpose::Training => step.state_bytes(),
                 Purpose::Inpainting { adapters } => adapters,
             },
             activations: step.forward_bytes(&formats).max(decoding + blending),
@@ -192,7 +192,8 @@ fn on_device(job: &Job, held: Held) -> Held {
 }
 
 fn step_size(job: &Job, bucket: Bucket) -> StepSize {
-    StepSize::new(&job.transformer, job.rank.get(), bucket.latent_grid().tokens(), CONTEXT_TOKENS)
+    let size = StepSize::new(&job.transformer, job.rank.get(), bucket.latent_grid().tokens(), CONTEXT_TOKENS);
+    StepSize { accumulation: job.accumulation as u64, ..size }
 }
 
 /// The transformer's weights on the device: blocks that stay on the host have room for one at work and the next.

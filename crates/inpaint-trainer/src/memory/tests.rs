@@ -22,6 +22,24 @@ fn the_default_preset_fits_where_it_should() {
 }
 
 #[test]
+fn averaged_gradients_are_planned_for_where_they_are_held() {
+    let of = |accumulation| {
+        let job = Job {
+            accumulation,
+            preview: Some("768x768x89".parse().unwrap()),
+            ..job("768x768x89", BasePrecision::Bf16)
+        };
+        let held = MemoryPlan::of(&job, Free { device: None, host: None }).stages;
+        ["training", "previews"].map(|what| held.iter().find(|stage| stage.what == what).unwrap().held)
+    };
+    let [[once, shown], [several, shown_then]] = [of(1), of(4)];
+    // A fourth of adapters, gradients and two moments.
+    assert_eq!(several.adapters - once.adapters, once.adapters / 4);
+    assert_eq!(several, Held { adapters: several.adapters, ..once });
+    assert_eq!(shown, shown_then);
+}
+
+#[test]
 fn a_job_that_does_not_fit_is_told_what_would() {
     let job = job("768x768x89", BasePrecision::Bf16);
     let free = Free { device: Some(24 * GB), host: Some(64 * GB) };

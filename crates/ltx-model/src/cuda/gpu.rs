@@ -224,6 +224,24 @@ impl Gpu {
         Ok(done)
     }
 
+    /// Locks memory of the host into its pages, for the device to read by itself.
+    pub(crate) fn lock_pages(gpu: &Mutex<Self>, memory: &mut [u8]) -> Result<(), CudaError> {
+        lock(gpu).enter()?;
+        // SAFETY: the memory exists; its values stay what they are.
+        unsafe { sys::cuMemHostRegister_v2(memory.as_mut_ptr().cast(), memory.len(), 0) }
+            .result()
+            .map_err(CudaError::driver("cuMemHostRegister"))
+    }
+
+    /// Gives back what [`lock_pages`](Self::lock_pages) locked.
+    pub(crate) fn unlock_pages(gpu: &Mutex<Self>, memory: &mut [u8]) -> Result<(), CudaError> {
+        lock(gpu).enter()?;
+        // SAFETY: the driver knows whether it locked this, and refuses if not.
+        unsafe { sys::cuMemHostUnregister(memory.as_mut_ptr().cast()) }
+            .result()
+            .map_err(CudaError::driver("cuMemHostUnregister"))
+    }
+
     /// Whether attention has kernels here.
     pub(crate) fn has_attention(gpu: &Mutex<Self>) -> bool {
         lock(gpu).attention.is_some()

@@ -11,6 +11,7 @@
 mod attention;
 mod error;
 mod gpu;
+mod locked;
 mod matrix;
 mod module;
 mod ops;
@@ -18,4 +19,5 @@ mod tensor;
 
 pub use error::CudaError;
 pub use gpu::{GpuDescription, GpuMemory, describe, memory};
+pub(crate) use locked::page_locked;
 pub(crate) use tensor::{has_kernels, index_of, on_gpu};

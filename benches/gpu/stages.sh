@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Measurements on a GPU, stage by stage: bash stages.sh [OPTION]... STAGE...
 #
-#   device   the card, the day, and what PyTorch can do on it at most: products of matrices, copies, attention
-#   check    our loss and gradients on the card against those of the CPU, and a short training, twice
-#   step     a training step at five presets, ours and PyTorch's by turns; step:PRESET for one of them
-#   all      all of these
+#   device      the card, the day, and what PyTorch can do on it at most: products of matrices, copies, attention
+#   matmul      our products of matrices at the model's shapes, and a pass over memory
+#   attention   our attention, there and back
+#   golden      the reference's numbers, computed on the card
+#   check       our loss and gradients on the card against those of the CPU, and a short training, twice
+#   offload     a training step of the default preset with half of the blocks on the host
+#   step        a training step at five presets, ours and PyTorch's by turns; step:PRESET for one of them
+#   all         all of these, in this order
 #
 #   --out FOLDER   where each stage leaves STAGE.jsonl when it is done (results)
 #   --limit N      seconds that a stage may take (470)
-#   --layers N     blocks of the model in `step` (48)
+#   --layers N     blocks of the model in `step` and `offload` (48)
 #   --kept N       of them, those whose graph our step keeps; the others run forward twice (0, and as many as fit)
 #   --tiny         tiny sizes, on a machine without a GPU
 #
@@ -25,6 +29,7 @@ tiny=()
 size=()
 layers=()
 kept=(--kept 0 --kept auto)
+blocks=48
 presets=(medium-1x1 low-1x1 medium-16x9 high-16x9 high-1x1)
 stages=()
 failed=0
@@ -32,7 +37,7 @@ failed=0
 least=60
 
 usage() {
-  sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 2
 }
 
@@ -77,6 +82,12 @@ device() {
   pytorch gpu_ceiling.py
 }
 
+# The first preset is the default one.
+offload() {
+  local half=$((${layers[1]:-$blocks} / 2))
+  ours step --preset "${presets[0]}" --rank 32 --steps 3 --offload $half "${layers[@]}" --kept 0 "${size[@]}"
+}
+
 step() {
   local preset=$1
   ours step --preset "$preset" --rank 32 --steps 3 "${layers[@]}" "${kept[@]}" "${size[@]}"
@@ -92,6 +103,9 @@ run() {
   : >"$part"
   case $stage in
   device) device ;;
+  matmul | attention) ours "$stage" "${size[@]}" ;;
+  golden) ours golden --from "$files/golden" ;;
+  offload) offload ;;
   check) ours check && ours train ;;
   step:*) step "${stage#step:}" ;;
   esac
@@ -118,9 +132,9 @@ while [ $# -gt 0 ]; do
   --limit) limit=${2:?--limit wants seconds} && shift ;;
   --layers) layers=(--layers "${2:?--layers wants a number}") && shift ;;
   --kept) kept=(--kept "${2:?--kept wants a number}") && shift ;;
-  --tiny) tiny=(--tiny) && size=(--size tiny) && presets=(tiny-1x1 tiny-16x9) && least=1 ;;
-  device | check | step | step:*) stages+=("$1") ;;
-  all) stages+=(device check step) ;;
+  --tiny) tiny=(--tiny) && size=(--size tiny) && blocks=2 && presets=(tiny-1x1 tiny-16x9) && least=1 ;;
+  device | matmul | attention | golden | check | offload | step | step:*) stages+=("$1") ;;
+  all) stages+=(device matmul attention golden check offload step) ;;
   *) usage ;;
   esac
   shift

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::command::{Failure, cargo, root, run};
-use crate::{setup, tidy};
+use crate::{gpu, setup, tidy};
 
 type Work = Box<dyn Fn() -> Result<(), Failure>>;
 
@@ -32,6 +32,7 @@ fn steps() -> Vec<(&'static str, Work)> {
         ("golden", Box::new(|| run(shipped_golden()?))),
         ("tests", Box::new(|| run(in_root(&["test", "--workspace", "--release"])))),
         ("docs", Box::new(|| run(docs()))),
+        ("cuda", Box::new(gpu::check_cuda)),
     ]
 }
 

@@ -13,9 +13,15 @@
 //! ```
 //!
 //! Every line is JSON. Without the feature `cuda` the device is the CPU, for a dry run at the tiny size.
-#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark prints its figures, and what ended it"
+)]
 
-use std::{collections::BTreeMap, env, io::Write, ops::ControlFlow, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap, env, io::Write, ops::ControlFlow, path::Path, process::ExitCode, time::Instant,
+};
 
 use benches::{
     case::{self, Case, Result},
@@ -79,7 +85,17 @@ fn small(real: TransformerConfig, layers: usize, heads: usize, head: usize) -> T
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gpu: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let options = Options::read(args.get(1..).unwrap_or_default())?;
     // First of all, so that what is free is what nobody uses.

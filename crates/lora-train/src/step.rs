@@ -247,7 +247,10 @@ pub fn gradients_keeping(
     let mut visits = model.visits();
     for (i, lora) in lora.transformer_blocks.iter().enumerate().rev() {
         let pass = match passes.pop() {
-            Some(Pass::Graph(pass)) => pass,
+            Some(Pass::Graph(pass)) => {
+                visits.expect(i.checked_sub(1));
+                pass
+            }
             Some(Pass::Input(x)) => {
                 let block = visits.block(i, i.checked_sub(1));
                 Graph::of(&block, x, &conditions, lora)

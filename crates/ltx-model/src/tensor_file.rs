@@ -142,3 +142,52 @@ fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use safetensors::{Dtype, tensor::TensorView};
+
+    use super::*;
+
+    #[test]
+    fn a_tensor_is_the_same_whole_and_in_parts() -> Result<(), Box<dyn Error>> {
+        // More than one part of each kind of reading, and no whole number of them.
+        let shape = [2_500, 1_001];
+        let bytes: Vec<u8> =
+            (0..2 * shape[0] * shape[1]).map(|i| (i as u32).wrapping_mul(2_654_435_761) as u8).collect();
+        let file = tempfile::NamedTempFile::new()?;
+        let (before, wanted) = (
+            TensorView::new(Dtype::U8, vec![3], &[1, 2, 3])?,
+            TensorView::new(Dtype::BF16, shape.to_vec(), &bytes)?,
+        );
+        safetensors::serialize_to_file([("a", before), ("b", wanted)], None, file.path())?;
+        let opened = TensorFile::open(file.path())?;
+        let info = opened.info("b").ok_or("no such tensor")?;
+        assert!(opened.read(info)?[..] == bytes[..]);
+        let (width, mut parts) = (2 * shape[1], vec![0; bytes.len()]);
+        let copy = |read: &[u8], part: &mut [u8]| part.copy_from_slice(read);
+        opened.convert(info, width, |rows| parts.par_chunks_mut(rows * width), copy)?;
+        assert!(parts == bytes);
+        assert!(opened.read_rows(info, width, &[7, 2_499])?[width..] == bytes[2_499 * width..]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error() -> Result<(), Box<dyn Error>> {
+        let file = tempfile::NamedTempFile::new()?;
+        let bytes = [0; 4_000];
+        let view = TensorView::new(Dtype::F32, vec![1_000], &bytes)?;
+        safetensors::serialize_to_file([("a", view)], None, file.path())?;
+        let opened = TensorFile::open(file.path())?;
+        File::options().write(true).open(file.path())?.set_len(2_000)?;
+        let info = opened.info("a").ok_or("no such tensor")?;
+        assert!(matches!(opened.read(info), Err(ModelError::Io { .. })));
+        let mut parts = vec![0u8; 4_000];
+        let copy = |read: &[u8], part: &mut [u8]| part.copy_from_slice(read);
+        let converted = opened.convert(info, 1, |count| parts.par_chunks_mut(count), copy);
+        assert!(matches!(converted, Err(ModelError::Io { .. })));
+        Ok(())
+    }
+}

@@ -41,8 +41,18 @@ impl<'a> Visits<'a> {
         } else {
             Cow::Borrowed(&self.blocks[index])
         };
-        self.send_for(next);
+        self.expect(next);
         block
+    }
+
+    /// Sends for block `next`, if it is on the host, so that it is there when it is asked for.
+    pub fn expect(&mut self, next: Option<usize>) {
+        let Some(index) = next.filter(|next| *next < self.hosted.min(self.blocks.len())) else { return };
+        if self.coming.as_ref().is_some_and(|coming| coming.index == index) {
+            return;
+        }
+        let (block, device) = (self.blocks[index].clone(), self.device.clone());
+        self.coming = Some(Coming { index, block: std::thread::spawn(move || block.on(&device)) });
     }
 
     fn arrived(&mut self, index: usize) -> Block {
@@ -50,14 +60,5 @@ impl<'a> Visits<'a> {
         let arrived = coming.and_then(|coming| coming.block.join().ok());
         // Nobody was sent for it, or it did not get through: it is brought now.
         arrived.unwrap_or_else(|| self.blocks[index].on(self.device))
-    }
-
-    fn send_for(&mut self, next: Option<usize>) {
-        let Some(index) = next.filter(|next| *next < self.hosted.min(self.blocks.len())) else { return };
-        if self.coming.as_ref().is_some_and(|coming| coming.index == index) {
-            return;
-        }
-        let (block, device) = (self.blocks[index].clone(), self.device.clone());
-        self.coming = Some(Coming { index, block: std::thread::spawn(move || block.on(&device)) });
     }
 }

@@ -76,7 +76,7 @@ mod tests {
     fn every_stage_writes_its_lines_when_it_is_done() {
         let packed = Packed::new();
         assert!(packed.run(&["--tiny", "--layers", "2", "all"]).status.success());
-        for stage in ["device", "check", "step"] {
+        for stage in ["device", "matmul", "attention", "golden", "check", "offload", "step"] {
             let written = packed.written(stage);
             let lines: Vec<serde_json::Value> =
                 written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -90,6 +90,10 @@ mod tests {
             assert!(step.contains(&ours), "{step}");
             assert!(step.contains(&format!("--presets {preset} --modes eager compile")), "{step}");
         }
+        let offload =
+            "step --preset tiny-1x1 --rank 32 --steps 3 --offload 1 --layers 2 --kept 0 --size tiny";
+        assert!(packed.written("offload").contains(offload));
+        assert!(packed.written("golden").contains("golden --from "));
         assert!(!packed.at("out/.part").exists());
     }
 

@@ -17,6 +17,8 @@ pub(super) fn markdown(results: &Results) -> String {
         attentions(results),
         copies(results),
         checks(results),
+        golden(results),
+        offloads(results),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().chain(failures(results)).collect();
     format!("{head}\n\n{}", parts.join("\n\n"))
@@ -57,7 +59,8 @@ fn by_size(results: &Results) -> Sizes<'_> {
     for (side, mode) in [(Side::Ours, None), (Side::PyTorch, Some("eager")), (Side::PyTorch, Some("compile"))]
     {
         for line in results.of("step", side).filter(|line| line["seconds"].is_number()) {
-            if mode.is_some_and(|mode| line["mode"] != mode) {
+            // With blocks on the host it is another step.
+            if mode.is_some_and(|mode| line["mode"] != mode) || line["offload"].as_u64() > Some(0) {
                 continue;
             }
             let tokens = line["tokens"].as_u64().unwrap_or(0);
@@ -219,6 +222,35 @@ fn checks(results: &Results) -> Option<String> {
     grid(&["against the CPU in float32", "loss off", "worst gradient off"], &rows)
 }
 
+/// The reference's numbers on the device, by precision and kind.
+fn golden(results: &Results) -> Option<String> {
+    let row = |line: &Value| {
+        let error = |key: &str| line[key].as_f64().map_or("-".to_owned(), |error| format!("{error:.1e}"));
+        let what = format!("{}, {}, {}", text(line, "folder"), text(line, "kind"), text(line, "precision"));
+        let passed = if line["pass"] == true { "yes" } else { "no" };
+        vec![what, text(line, "tensor").to_owned(), error("error"), error("allowed"), passed.to_owned()]
+    };
+    let rows: Vec<Vec<String>> = results.all("golden").map(row).collect();
+    grid(&["golden", "worst tensor", "off", "allowed", "within"], &rows)
+}
+
+/// Steps with blocks on the host, and whether such a step changes a bit.
+fn offloads(results: &Results) -> Option<String> {
+    let steps = results.all("step").filter(|line| line["offload"].as_u64() > Some(0)).map(|line| {
+        let layers = line["layers"].as_u64().unwrap_or(floor::LAYERS);
+        let name = format!("{}, {}", named(text(line, "preset"), layers), text(line, "precision"));
+        let seconds = decimals(line["seconds"].as_f64(), 2);
+        vec![name, line["offload"].to_string(), seconds, decimals(gigabytes(Some(line)), 1), "-".to_owned()]
+    });
+    let checks = results.all("offload").map(|line| {
+        let name = format!("{}, {}", text(line, "model"), text(line, "precision"));
+        let bits = if line["same_bits"] == true { "yes" } else { "no" };
+        vec![name, line["offload"].to_string(), "-".to_owned(), "-".to_owned(), bits.to_owned()]
+    });
+    let rows: Vec<Vec<String>> = steps.chain(checks).collect();
+    grid(&["blocks on the host", "blocks", "step s", "GB", "same bits as without"], &rows)
+}
+
 /// What did not work, in words.
 fn failures(results: &Results) -> Option<String> {
     let program = results.all("failure").map(|line| {
@@ -291,6 +323,9 @@ mod tests {
         {"side":"pytorch","what":"step","preset":"medium-1x1","tokens":6912,"layers":48,"mode":"compile","seconds":4.0,"peak_bytes":38000000000,"used_bytes":39000000000}
         {"side":"pytorch","what":"step","preset":"high-1x1","tokens":10800,"layers":48,"mode":"eager","error":"out of memory"}
         {"side":"pytorch","what":"step","preset":"medium-1x1","tokens":6912,"layers":8,"mode":"eager","seconds":0.8}
+        {"what":"golden","side":"ours","precision":"f32","folder":"transformer","kind":"forward","cases":2,"pass":true,"tensor":"velocity","error":2.9e-6,"allowed":1e-4}
+        {"what":"offload","side":"ours","model":"wide","precision":"bf16","offload":2,"same_bits":true}
+        {"side":"ours","what":"step","preset":"medium-1x1","tokens":6912,"layers":48,"precision":"bf16","offload":24,"seconds":1.9,"peak_bytes":22000000000}
         {"what":"failure","stage":"step:high-1x1","program":"gpu","status":124}
     "#;
 
@@ -336,6 +371,20 @@ mod tests {
         ] {
             assert!(tables.contains(row), "{row}\n{tables}");
         }
+    }
+
+    #[test]
+    fn golden_numbers_and_steps_with_blocks_on_the_host_have_tables_of_their_own() {
+        let tables = tables();
+        for row in [
+            "| transformer, forward, f32 | velocity | 2.9e-6 | 1.0e-4 | yes |",
+            "| medium-1x1, bf16 | 24 | 1.90 | 22.0 | - |",
+            "| wide, bf16 | 2 | - | - | yes |",
+        ] {
+            assert!(tables.contains(row), "{row}\n{tables}");
+        }
+        // Which is not the fastest step of its size.
+        assert!(tables.contains("| medium-1x1 | 6912 | 1.00 | 2.00 |"), "{tables}");
     }
 
     #[test]

@@ -8,9 +8,14 @@ use crate::bench::scripts;
 use crate::command::{Failure, root, run};
 use crate::probe;
 use crate::python::cannot;
+use crate::steps::default_golden;
 
 /// Pure Python that a machine with PyTorch may lack. What they need beside it comes with PyTorch and transformers.
 const PACKAGES: [&str; 3] = ["diffusers==0.42.0", "importlib_metadata==8.7.0", "peft==0.21.2"];
+/// Golden numbers that fit: all of the transformer's, and of the VAE one clip there and one back.
+const GOLDEN: [&str; 2] = ["transformer", "vae"];
+const OF_VAE: [&str; 4] =
+    ["index.json", "tiny-vae.safetensors", "encode-9x64x96.safetensors", "decode-2x2x3.safetensors"];
 const SCRIPTS: [&str; 3] = ["step.py", "gpu_step.py", "gpu_ceiling.py"];
 /// The whole folder, packed.
 const LARGEST: u64 = 25_000_000;
@@ -38,6 +43,7 @@ impl Luggage {
         for script in SCRIPTS {
             copy(&scripts().join(script), &files.join("pytorch").join(script))?;
         }
+        golden(&files.join("golden"))?;
         run(self.pip(&files.join("site")))?;
         let archive = folder.join("files.tar.xz");
         run(tar(&files, &archive))?;
@@ -78,6 +84,21 @@ impl Luggage {
         pip.args(["--only-binary=:all:", "--python-version", "3.12", "--target"]).arg(to).args(PACKAGES);
         pip
     }
+}
+
+/// Copies the golden numbers that travel.
+fn golden(to: &Path) -> Result<(), Failure> {
+    for name in GOLDEN {
+        let (from, to) = (default_golden().join(name), to.join(name));
+        make(&to)?;
+        let entries = fs::read_dir(&from).map_err(|error| cannot("read", &from, &error))?;
+        for file in entries.flatten().map(|entry| entry.file_name()) {
+            if name != "vae" || OF_VAE.iter().any(|wanted| file == *wanted) {
+                copy(&from.join(&file), &to.join(&file))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn tar(files: &Path, archive: &Path) -> Command {

@@ -3,7 +3,7 @@
 //! Memory, and every operation that has no kernel here, are those of burn's CUDA backend. Matrix products are
 //! cuBLASLt's. Element-wise chains and attention are CUDA C++ (`kernels/`), compiled by NVRTC when a device is first
 //! used. All of it runs on a stream of our own: events order it after what the backend enqueued before and before what
-//! it enqueues next, and the host never waits ([`gpu::Gpu::between`]).
+//! it enqueues next, and the host never waits (`gpu::Gpu::between`).
 //!
 //! Attention of heads of 128 channels has kernels for Hopper (compute capability 9.0); elsewhere it is composed of the
 //! backend's operations, some queries at a time.

@@ -26,7 +26,11 @@ pub(crate) fn step() -> Result<(), Failure> {
     println!("\nmemory of a step, by depth and tokens (MiB above the process itself)");
     for (layers, tokens) in MEMORY {
         run(bench.ours("prepare", layers, tokens))?;
-        run(bench.ours("memory", layers, tokens))?;
+        for how in ["recomputed", "kept", "averaged"] {
+            let mut memory = bench.ours("memory", layers, tokens);
+            memory.arg(how);
+            run(memory)?;
+        }
     }
     let mut soak = Command::new(&bench.ours);
     soak.arg("soak");

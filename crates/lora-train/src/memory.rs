@@ -200,11 +200,12 @@ impl StepSize {
         // The first block to go backwards still has everybody else's leavings beside it.
         let last_again = if graphs == 0 { graph - stream } else { 0 };
         let backward = last_again + self.block_working(formats);
-        // The update comes when all of that is gone.
-        let update = (UPDATE_VECTORS * self.adapters()).saturating_sub(kept);
+        // The update comes when all of that is gone; so are the last micro-step's own gradients, where a sum is beside them.
+        let summed = u64::from(self.accumulation > 1);
+        let update = ((UPDATE_VECTORS - summed) * self.adapters()).saturating_sub(kept);
         StepMemory {
             weights: self.layers * self.block_weights(formats.base) + self.outer_weights(formats.base),
-            adapters: (4 + u64::from(self.accumulation > 1)) * self.adapters(),
+            adapters: (4 + summed) * self.adapters(),
             kept,
             working: backward.max(update),
             batch: self.conditions(formats),

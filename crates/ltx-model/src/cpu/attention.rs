@@ -9,7 +9,7 @@ use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::{
-    exp::exp,
+    exp::exp_of_negative,
     matrix::{Matrix, Store, Target, Threads, multiply},
     parallel::simd,
     reduce,
@@ -190,17 +190,14 @@ impl Softmax {
     fn take(&mut self, scores: &mut [f32], out: &mut [f32]) {
         let max = reduce::max(scores).max(self.max);
         if max > self.max {
-            let factor = exp(self.max - max);
+            let factor = exp_of_negative(self.max - max);
             self.sum *= factor;
             out.iter_mut().for_each(|value| *value *= factor);
             self.max = max;
         }
         // Keys that are all hidden have no largest score, and no share.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-        for score in scores.iter_mut() {
-            *score = exp(*score - shift);
-        }
-        self.sum += reduce::sum(scores.len(), |i| scores[i]);
+        self.sum += reduce::sum_of_replaced(scores, |score| exp_of_negative(score - shift));
     }
 
     /// The logarithm of the denominator, by which `out` is divided.
@@ -284,7 +281,7 @@ fn softmax_backward(p: &mut [f32], dp: &mut [f32], logs: &[f32], deltas: &[f32])
             let rows = p.chunks_exact_mut(keys).zip(dp.chunks_exact_mut(keys));
             for ((p, dp), (log, delta)) in rows.zip(logs.iter().zip(deltas)) {
                 for (p, dp) in p.iter_mut().zip(dp) {
-                    *p = exp(*p - log);
+                    *p = exp_of_negative(*p - log);
                     *dp = *p * (*dp - delta);
                 }
             }

@@ -160,6 +160,7 @@ mod tests {
         let found = quantised(&bytes(&[1e-44; 32]), DType::F32, 32);
         assert!(found.scales[0].is_finite());
     }
+
     #[test]
     fn halves_are_rounded_to_even() {
         // The scale is 1: the first weight is the largest integer.

@@ -119,7 +119,8 @@ impl<'a> Weights<'a> {
         Self::over(&[], "", device, Mode::Noise).kept_in(precision)
     }
 
-    /// A tensor of noise, made where it is used: linear layers keep the size of their input, norms lie around 1, and the rest around 0.
+    /// A tensor of noise, made where it is used: linear layers keep the size of their input, norms lie around 1, and the
+    /// rest around 0.
     fn noise_of<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
         let (mean, spread) = match (D, name) {
             (2, "weight") => (0.0, 1.0 / (shape[1] as f64).sqrt()),

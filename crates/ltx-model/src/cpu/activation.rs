@@ -1,59 +1,48 @@
 //! Activations, and the gate of heads.
 
-use rayon::prelude::*;
-
 use super::{
     exp::sigmoid,
-    parallel::{by_rows, simd},
+    parallel::{rows, values},
     reduce,
 };
 
-/// Values of a row where there are no rows.
-const SPAN: usize = 4096;
 /// `2 sqrt(2 / π)`.
 const TWICE_ROOT: f32 = 1.595_769_2;
 const CUBIC: f32 = 0.044_715;
 
 /// `0.5 z (1 + tanh(u)) = z sigmoid(2u)` with `u = sqrt(2/π) (z + 0.044715 z³)`.
 pub(crate) fn gelu(z: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; z.len()];
-    out.par_chunks_mut(SPAN).zip(z.par_chunks(SPAN)).for_each(|(out, z)| {
-        simd(
-            #[inline(always)]
-            || {
-                for (out, z) in out.iter_mut().zip(z) {
-                    *out = z * sigmoid(TWICE_ROOT * (z + CUBIC * z * z * z));
-                }
-            },
-        );
-    });
-    out
+    values(
+        z.len(),
+        #[inline(always)]
+        |first, out| {
+            for (out, z) in out.iter_mut().zip(&z[first..]) {
+                *out = z * sigmoid(TWICE_ROOT * (z + CUBIC * z * z * z));
+            }
+        },
+    )
 }
 
 /// The gradient of z, given that of [`gelu`].
 pub(crate) fn gelu_backward(z: &[f32], grad: &[f32]) -> Vec<f32> {
-    let mut out = grad.to_vec();
-    out.par_chunks_mut(SPAN).zip(z.par_chunks(SPAN)).for_each(|(out, z)| {
-        simd(
-            #[inline(always)]
-            || {
-                for (out, z) in out.iter_mut().zip(z) {
-                    let s = sigmoid(TWICE_ROOT * (z + CUBIC * z * z * z));
-                    let slope = TWICE_ROOT * (1.0 + 3.0 * CUBIC * z * z);
-                    *out *= s + z * s * (1.0 - s) * slope;
-                }
-            },
-        );
-    });
-    out
+    values(
+        z.len(),
+        #[inline(always)]
+        |first, out| {
+            for ((out, z), grad) in out.iter_mut().zip(&z[first..]).zip(&grad[first..]) {
+                let s = sigmoid(TWICE_ROOT * (z + CUBIC * z * z * z));
+                let slope = TWICE_ROOT * (1.0 + 3.0 * CUBIC * z * z);
+                *out = grad * (s + z * s * (1.0 - s) * slope);
+            }
+        },
+    )
 }
 
 /// Every head's values times `2 sigmoid(logit)`: `x` `[T, H d]`, `logits` `[T, H]`.
 pub(crate) fn gate_heads(x: &[f32], logits: &[f32], heads: usize) -> Vec<f32> {
     let width = x.len() / logits.len().max(1);
-    let mut out = vec![0.0; x.len()];
-    by_rows(
-        &mut out,
+    rows(
+        x.len(),
         heads * width,
         #[inline(always)]
         |token, out| {
@@ -65,8 +54,7 @@ pub(crate) fn gate_heads(x: &[f32], logits: &[f32], heads: usize) -> Vec<f32> {
                 }
             }
         },
-    );
-    out
+    )
 }
 
 /// The gradients of x and of the logits, given that of [`gate_heads`].
@@ -77,9 +65,8 @@ pub(crate) fn gate_heads_backward(
     heads: usize,
 ) -> (Vec<f32>, Vec<f32>) {
     let width = x.len() / logits.len().max(1);
-    let mut of_logits = vec![0.0; logits.len()];
-    by_rows(
-        &mut of_logits,
+    let of_logits = rows(
+        logits.len(),
         heads,
         #[inline(always)]
         |token, out| {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::{
     exp::exp_of_negative,
     matrix::{Matrix, Store, Target, Threads, multiply},
-    parallel::simd,
+    parallel::{self, simd, zeros},
     reduce,
     tensor::dims,
 };
@@ -92,7 +92,7 @@ fn parts(rows: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// A product on this thread: heads and parts of them are what is shared among threads.
-fn product(out: Target<'_>, a: Matrix<'_>, b: Matrix<'_>, scale: f32, store: Store) {
+fn tile_product(out: Target<'_>, a: Matrix<'_>, b: Matrix<'_>, scale: f32, store: Store) {
     multiply(out, a, b, scale, store, Threads::One);
 }
 
@@ -117,12 +117,12 @@ impl Columns {
 /// `softmax(scale q k^T + bias) v` as `[B, T, H, d]`, and the logarithm of every softmax's denominator, `[B, H, T]`.
 pub(crate) fn forward(inputs: &Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
     let shape @ [batch, heads, tokens, width] = inputs.q.dims;
-    let mut out = vec![0.0; batch * heads * tokens * width];
+    let mut out = zeros(batch * heads * tokens * width);
     let mut logs = vec![0.0; batch * heads * tokens];
     let of_heads = out.par_chunks_mut((tokens * width).max(1)).zip(logs.par_chunks_mut(tokens.max(1)));
-    of_heads.enumerate().for_each(|(i, (out, logs))| {
+    of_heads.enumerate().with_max_len(1).for_each(|(i, (out, logs))| {
         let tasks = out.par_chunks_mut((TASK * width).max(1)).zip(logs.par_chunks_mut(TASK));
-        tasks.enumerate().for_each(|(task, (out, logs))| {
+        tasks.enumerate().with_max_len(1).for_each(|(task, (out, logs))| {
             forward_task(inputs, [i / heads, i % heads], task * TASK, out, logs);
         });
     });
@@ -141,7 +141,7 @@ fn forward_task(inputs: &Inputs<'_>, at: [usize; 2], first: usize, out: &mut [f3
             let queries = first + part.start..first + part.end;
             let scores = &mut scores[..part.len() * keys.len()];
             let target = Target::new(scores, part.len(), keys.len());
-            product(target, inputs.q.rows(at, &queries), k.matrix(), inputs.scale, Store::Replace);
+            tile_product(target, inputs.q.rows(at, &queries), k.matrix(), inputs.scale, Store::Replace);
             inputs.add_bias(at, &queries, &keys, scores);
             let out = &mut out[part.start * width..part.end * width];
             simd(
@@ -154,7 +154,7 @@ fn forward_task(inputs: &Inputs<'_>, at: [usize; 2], first: usize, out: &mut [f3
                 },
             );
             let scores = Matrix::new(scores, part.len(), keys.len());
-            product(Target::new(out, part.len(), width), scores, v, 1.0, Store::Add);
+            tile_product(Target::new(out, part.len(), width), scores, v, 1.0, Store::Add);
         }
     }
     simd(
@@ -224,12 +224,11 @@ pub(crate) struct Upstream<'a> {
 pub(crate) fn backward(inputs: &Inputs<'_>, upstream: &Upstream<'_>) -> [Vec<f32>; 3] {
     let [batch, heads, tokens, width] = inputs.q.dims;
     let keys = inputs.k.dims[2];
-    let zeros = |rows| vec![0.0; batch * heads * rows * width];
-    let (mut dq, mut dk, mut dv) = (zeros(tokens), zeros(keys), zeros(keys));
+    let [mut dq, mut dk, mut dv] = [tokens, keys, keys].map(|rows| zeros(batch * heads * rows * width));
     let (query_block, key_block) = ((tokens * width).max(1), (keys * width).max(1));
     let of_heads =
         dq.par_chunks_mut(query_block).zip(dk.par_chunks_mut(key_block)).zip(dv.par_chunks_mut(key_block));
-    of_heads.enumerate().for_each(|(i, ((dq, dk), dv))| {
+    of_heads.enumerate().with_max_len(1).for_each(|(i, ((dq, dk), dv))| {
         backward_head(inputs, upstream, [i / heads, i % heads], [dq, dk, dv]);
     });
     [(dq, tokens), (dk, keys), (dv, keys)].map(|(grad, rows)| merged(&grad, [batch, heads, rows, width]))
@@ -242,32 +241,57 @@ fn backward_head(
     at: [usize; 2],
     [dq, dk, dv]: [&mut [f32]; 3],
 ) {
+    let deltas = dots(&upstream.out, &upstream.grad, at);
+    let (keys, width) = (inputs.k.dims[2], inputs.k.dims[3]);
+    let half = keys.div_ceil(KEYS).div_ceil(2) * KEYS;
+    if keys <= half {
+        return backward_keys(inputs, upstream, at, &deltas, 0..keys, [dq, dk, dv]);
+    }
+    // Two threads would wait for each other if one had a head more than the other to do. Halves of the keys share the
+    // gradient of the queries alone.
+    let mut of_rest = vec![0.0; dq.len()];
+    let [(dk, dk_rest), (dv, dv_rest)] = [dk, dv].map(|grad| grad.split_at_mut(half * width));
+    rayon::join(
+        || backward_keys(inputs, upstream, at, &deltas, 0..half, [dq, dk, dv]),
+        || backward_keys(inputs, upstream, at, &deltas, half..keys, [&mut of_rest, dk_rest, dv_rest]),
+    );
+    dq.iter_mut().zip(&of_rest).for_each(|(grad, more)| *grad += more);
+}
+
+/// Some keys' part of the gradients of one head; `dk` and `dv` are those of these keys.
+fn backward_keys(
+    inputs: &Inputs<'_>,
+    upstream: &Upstream<'_>,
+    at: [usize; 2],
+    deltas: &[f32],
+    all: Range<usize>,
+    [dq, dk, dv]: [&mut [f32]; 3],
+) {
     let [_, heads, tokens, width] = inputs.q.dims;
     let (mut k_columns, mut v_columns) = (Columns::default(), Columns::default());
     let (mut p, mut ds) = (vec![0.0; KEYS * QUERIES], vec![0.0; KEYS * QUERIES]);
     let logs = &upstream.logs[(at[0] * heads + at[1]) * tokens..][..tokens];
-    let deltas = dots(&upstream.out, &upstream.grad, at);
-    for keys in parts(inputs.k.dims[2], KEYS) {
+    for part in parts(all.len(), KEYS) {
+        let keys = all.start + part.start..all.start + part.end;
         let k = inputs.k.rows(at, &keys);
         k_columns.take(k);
         v_columns.take(inputs.v.rows(at, &keys));
         let count = keys.len();
-        let (dk, dv) =
-            (&mut dk[keys.start * width..keys.end * width], &mut dv[keys.start * width..keys.end * width]);
+        let [dk, dv] = [&mut *dk, &mut *dv].map(|grad| &mut grad[part.start * width..part.end * width]);
         for queries in parts(tokens, QUERIES) {
             let (q, grad) = (inputs.q.rows(at, &queries), upstream.grad.rows(at, &queries));
             let (p, ds) = (&mut p[..queries.len() * count], &mut ds[..queries.len() * count]);
             let target = Target::new(p, queries.len(), count);
-            product(target, q, k_columns.matrix(), inputs.scale, Store::Replace);
+            tile_product(target, q, k_columns.matrix(), inputs.scale, Store::Replace);
             inputs.add_bias(at, &queries, &keys, p);
             let target = Target::new(ds, queries.len(), count);
-            product(target, grad, v_columns.matrix(), 1.0, Store::Replace);
+            tile_product(target, grad, v_columns.matrix(), 1.0, Store::Replace);
             softmax_backward(p, ds, &logs[queries.clone()], &deltas[queries.clone()]);
             let dq = &mut dq[queries.start * width..queries.end * width];
             let (p, ds) = (Matrix::new(p, queries.len(), count), Matrix::new(ds, queries.len(), count));
-            product(Target::new(dq, queries.len(), width), ds, k, inputs.scale, Store::Add);
-            product(Target::new(dk, count, width), ds.t(), q, inputs.scale, Store::Add);
-            product(Target::new(dv, count, width), p.t(), grad, 1.0, Store::Add);
+            tile_product(Target::new(dq, queries.len(), width), ds, k, inputs.scale, Store::Add);
+            tile_product(Target::new(dk, count, width), ds.t(), q, inputs.scale, Store::Add);
+            tile_product(Target::new(dv, count, width), p.t(), grad, 1.0, Store::Add);
         }
     }
 }
@@ -306,13 +330,11 @@ fn dots(a: &Heads<'_>, b: &Heads<'_>, at: [usize; 2]) -> Vec<f32> {
 
 /// `[B, H, T, d]` to `[B, T, H, d]`.
 fn merged(values: &[f32], [_, heads, rows, width]: [usize; 4]) -> Vec<f32> {
-    let mut out = vec![0.0; values.len()];
-    out.par_chunks_mut((heads * width).max(1)).enumerate().for_each(|(token, out)| {
+    parallel::rows(values.len(), heads * width, |token, out| {
         let (sample, row) = (token / rows, token % rows);
         for (head, out) in out.chunks_exact_mut(width).enumerate() {
             let at = ((sample * heads + head) * rows + row) * width;
             out.copy_from_slice(&values[at..at + width]);
         }
-    });
-    out
+    })
 }

@@ -3,8 +3,8 @@
 use half::bf16;
 
 use super::{
-    matrix::{Matrix, Store, Target, Threads, multiply},
-    parallel::by_rows,
+    matrix::{Matrix, Store, Target, Threads, multiply, product},
+    parallel::{self, by_rows},
 };
 use crate::int8::INT8_BLOCK;
 
@@ -80,8 +80,7 @@ impl Frozen<'_> {
     /// `x W^T + b`.
     pub(crate) fn forward(&self, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.inputs;
-        let mut y = vec![0.0; rows * self.outputs];
-        by_rows(&mut y, self.outputs, |_, y| y.copy_from_slice(self.bias));
+        let mut y = parallel::rows(rows * self.outputs, self.outputs, |_, y| y.copy_from_slice(self.bias));
         let x = Matrix::new(x, rows, self.inputs);
         self.panels(|first, count, panel| {
             let target = Target::strided(&mut y[first..], rows, count, self.outputs);
@@ -93,13 +92,17 @@ impl Frozen<'_> {
     /// The gradient of x.
     pub(crate) fn backward(&self, grad: &[f32]) -> Vec<f32> {
         let rows = grad.len() / self.outputs;
-        let mut dx = vec![0.0; rows * self.inputs];
+        let mut dx = None;
         self.panels(|first, count, panel| {
             let grad = Matrix::strided(&grad[first..], rows, count, [self.outputs, 1]);
-            let store = if first == 0 { Store::Replace } else { Store::Add };
-            multiply(Target::new(&mut dx, rows, self.inputs), grad, panel, 1.0, store, Threads::All);
+            match &mut dx {
+                None => dx = Some(product(grad, panel, 1.0, Threads::All)),
+                Some(dx) => {
+                    multiply(Target::new(dx, rows, self.inputs), grad, panel, 1.0, Store::Add, Threads::All);
+                }
+            }
         });
-        dx
+        dx.unwrap_or_default()
     }
 
     /// Hands the weight to `work` in float32, some rows at a time: the first one's number, how many, and they.
@@ -132,9 +135,7 @@ impl Branch<'_> {
     pub(crate) fn forward(&self, x: &[f32], y: &mut [f32]) -> Vec<f32> {
         let (inputs, outputs) = (self.a.len() / self.rank, self.b.len() / self.rank);
         let rows = x.len() / inputs;
-        let mut low = vec![0.0; rows * self.rank];
-        let x = Matrix::new(x, rows, inputs);
-        multiply(Target::new(&mut low, rows, self.rank), x, self.a().t(), 1.0, Store::Replace, Threads::All);
+        let low = product(Matrix::new(x, rows, inputs), self.a().t(), 1.0, Threads::All);
         let low_rows = Matrix::new(&low, rows, self.rank);
         let y = Target::new(y, rows, outputs);
         multiply(y, low_rows, self.b().t(), self.scale, Store::Add, Threads::All);
@@ -145,17 +146,11 @@ impl Branch<'_> {
     pub(crate) fn backward(&self, x: &[f32], low: &[f32], grad: &[f32]) -> BranchGradients {
         let (inputs, outputs) = (self.a.len() / self.rank, self.b.len() / self.rank);
         let rows = x.len() / inputs;
-        let (mut of_low, mut of_a, mut of_b) =
-            (vec![0.0; low.len()], vec![0.0; self.a.len()], vec![0.0; self.b.len()]);
-        let product = |out: &mut [f32], shape: [usize; 2], a: Matrix<'_>, b: Matrix<'_>, scale| {
-            multiply(Target::new(out, shape[0], shape[1]), a, b, scale, Store::Replace, Threads::All);
-        };
         let grad = Matrix::new(grad, rows, outputs);
-        product(&mut of_low, [rows, self.rank], grad, self.b(), self.scale);
-        let low = Matrix::new(low, rows, self.rank);
-        product(&mut of_b, [outputs, self.rank], grad.t(), low, self.scale);
+        let of_low = product(grad, self.b(), self.scale, Threads::All);
+        let of_b = product(grad.t(), Matrix::new(low, rows, self.rank), self.scale, Threads::All);
         let rows_of_low = Matrix::new(&of_low, rows, self.rank);
-        product(&mut of_a, [self.rank, inputs], rows_of_low.t(), Matrix::new(x, rows, inputs), 1.0);
+        let of_a = product(rows_of_low.t(), Matrix::new(x, rows, inputs), 1.0, Threads::All);
         BranchGradients { a: of_a, b: of_b, low: of_low }
     }
 

@@ -1,6 +1,10 @@
 //! Matrix products over parts of buffers.
 
+use std::ops::Range;
+
 use gemm::Parallelism;
+
+use super::parallel::simd;
 
 /// A matrix of `rows` by `cols` within `data`, whose neighbours lie `strides` apart.
 #[derive(Debug, Clone, Copy)]
@@ -39,16 +43,43 @@ impl<'a> Matrix<'a> {
     /// The values column after column, in the memory of `out`.
     pub(crate) fn transposed(self, mut out: Vec<f32>) -> Vec<f32> {
         out.resize(self.rows * self.cols, 0.0);
-        for start in (0..self.rows).step_by(TRANSPOSED) {
-            let rows = TRANSPOSED.min(self.rows - start);
-            for (col, out) in out.chunks_exact_mut(self.rows).enumerate() {
-                let from = &self.data[start * self.strides[0] + col * self.strides[1]..];
-                for (row, out) in out[start..start + rows].iter_mut().enumerate() {
-                    *out = from[row * self.strides[0]];
+        let whole = [self.rows / SIDE * SIDE, self.cols / SIDE * SIDE];
+        let squares = if self.strides[1] == 1 { whole } else { [0, 0] };
+        simd(
+            #[inline(always)]
+            || {
+                for row in (0..squares[0]).step_by(SIDE) {
+                    for col in (0..squares[1]).step_by(SIDE) {
+                        self.transpose_square(row, col, &mut out);
+                    }
                 }
+            },
+        );
+        // What no whole square holds: columns beside them, and rows below.
+        self.transpose_each(0..squares[0], squares[1]..self.cols, &mut out);
+        self.transpose_each(squares[0]..self.rows, 0..self.cols, &mut out);
+        out
+    }
+
+    /// A square whose rows lie in one piece each.
+    #[inline(always)]
+    fn transpose_square(self, row: usize, col: usize, out: &mut [f32]) {
+        let square: [[f32; SIDE]; SIDE] = std::array::from_fn(|i| {
+            let at = (row + i) * self.strides[0] + col;
+            std::array::from_fn(|j| self.data[at..at + SIDE][j])
+        });
+        for j in 0..SIDE {
+            let at = (col + j) * self.rows + row;
+            out[at..at + SIDE].copy_from_slice(&square.map(|values| values[j]));
+        }
+    }
+
+    fn transpose_each(self, rows: Range<usize>, cols: Range<usize>, out: &mut [f32]) {
+        for col in cols {
+            for row in rows.clone() {
+                out[col * self.rows + row] = self.data[row * self.strides[0] + col * self.strides[1]];
             }
         }
-        out
     }
 }
 
@@ -56,8 +87,8 @@ fn holds(len: usize, rows: usize, cols: usize, strides: [usize; 2]) -> bool {
     rows == 0 || cols == 0 || (rows - 1) * strides[0] + (cols - 1) * strides[1] < len
 }
 
-/// Rows that are transposed at a time: a cache line of the result.
-const TRANSPOSED: usize = 16;
+/// Rows and columns that are transposed at a time: a cache line each way.
+const SIDE: usize = 16;
 
 /// Whether a product replaces what was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,20 +153,53 @@ pub(crate) fn multiply(
 ) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert!(out.rows == m && out.cols == n && b.rows == k, "shapes of a product do not fit");
+    // SAFETY: the constructor of the target has checked that its rows lie within its slice.
+    unsafe { multiply_into(out.data.as_mut_ptr(), out.stride, a, b, scale, store, threads) };
+}
+
+/// `scale a b`, row after row.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, scale: f32, threads: Threads) -> Vec<f32> {
+    assert!(a.cols == b.rows, "shapes of a product do not fit");
+    let mut out = Vec::with_capacity(a.rows * b.cols);
+    // SAFETY: there is room for the rows, and a product that replaces what was there writes all of them and reads none.
+    unsafe {
+        multiply_into(out.as_mut_ptr(), b.cols, a, b, scale, Store::Replace, threads);
+        out.set_len(a.rows * b.cols);
+    }
+    out
+}
+
+/// A product into memory that need not be written before if it is to be replaced.
+///
+/// # Safety
+/// As many rows as `a` has, of as many values as `b` has columns, lie `stride` apart from `out` on; nobody else has them.
+unsafe fn multiply_into(
+    out: *mut f32,
+    stride: usize,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    scale: f32,
+    store: Store,
+    threads: Threads,
+) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
     let parallel = threads == Threads::All && m * n * k >= WORTH_THREADS;
     let parallelism = if parallel { Parallelism::Rayon(0) } else { Parallelism::None };
     let [a_row, a_col] = a.strides.map(|stride| stride as isize);
     let [b_row, b_col] = b.strides.map(|stride| stride as isize);
-    // SAFETY: the constructors have checked that every index of the three matrices lies within its slice, and the
-    // target is borrowed mutably, so that it overlaps neither factor and no two of its elements are one.
+    // SAFETY: the constructors have checked that every index of the factors lies within its slice, and the caller that
+    // the result lies in memory of its own, so that it overlaps neither factor and no two of its elements are one.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.data.as_mut_ptr(),
+            out,
             1,
-            out.stride as isize,
+            stride as isize,
             store == Store::Add,
             a.data.as_ptr(),
             a_col,
@@ -171,6 +235,35 @@ mod tests {
         assert_eq!(out, right);
         multiply(Target::new(&mut out, 2, 4), a, b, 0.0, Store::Replace, Threads::All);
         assert_eq!(out, [0.0; 8]);
+    }
+
+    #[test]
+    fn a_product_of_its_own_is_the_same() {
+        let (a, b): (Vec<f32>, Vec<f32>) = ((0..35).map(|i| i as f32).collect(), vec![0.5; 15]);
+        let (a, b) = (Matrix::new(&a, 7, 5), Matrix::new(&b, 5, 3));
+        let mut out = vec![f32::NAN; 21];
+        multiply(Target::new(&mut out, 7, 3), a, b, 3.0, Store::Replace, Threads::One);
+        assert_eq!(product(a, b, 3.0, Threads::All), out);
+        // A sum of nothing is nought.
+        assert_eq!(product(Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 3), 1.0, Threads::One), [0.0; 6]);
+    }
+
+    #[test]
+    fn transposing_takes_every_size_and_stride() {
+        let data: Vec<f32> = (0..6000).map(|i| i as f32).collect();
+        for (rows, cols, strides) in [
+            (1, 1, [1, 1]),
+            (16, 16, [16, 1]),
+            (32, 48, [64, 1]),
+            (50, 37, [40, 1]),
+            (33, 20, [3, 99]),
+            (0, 4, [4, 1]),
+        ] {
+            let found = Matrix::strided(&data, rows, cols, strides).transposed(vec![7.0; 5]);
+            let at = |i: usize| (i % rows) * strides[0] + (i / rows) * strides[1];
+            let right: Vec<f32> = (0..rows * cols).map(|i| at(i) as f32).collect();
+            assert_eq!(found, right, "{rows} by {cols}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Root-mean-square norms with what follows them: a modulation of every token, or weights and a rotation of heads.
 
-use super::{parallel::by_rows, reduce};
+use super::{parallel::rows, reduce};
 
 /// Rows of modulation, and which token takes which.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +25,8 @@ fn inverse(x: &[f32], eps: f32) -> f32 {
 
 /// `rms(x) (1 + scale) + shift` for every token.
 pub(crate) fn modulated(x: &[f32], width: usize, scale: Rows<'_>, shift: Rows<'_>, eps: f32) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
-    by_rows(
-        &mut out,
+    rows(
+        x.len(),
         width,
         #[inline(always)]
         |token, out| {
@@ -38,8 +37,7 @@ pub(crate) fn modulated(x: &[f32], width: usize, scale: Rows<'_>, shift: Rows<'_
                 out[i] = x[i] * inverse * (scale[i] + 1.0) + shift[i];
             }
         },
-    );
-    out
+    )
 }
 
 /// The gradient of x, given that of [`modulated`].
@@ -50,9 +48,8 @@ pub(crate) fn modulated_backward(
     scale: Rows<'_>,
     eps: f32,
 ) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
-    by_rows(
-        &mut out,
+    rows(
+        x.len(),
         width,
         #[inline(always)]
         |token, out| {
@@ -63,8 +60,7 @@ pub(crate) fn modulated_backward(
             }
             norm_backward(x, out, eps);
         },
-    );
-    out
+    )
 }
 
 /// Turns the gradient of `rms(x)` into that of x: `(g - x <g, x> / (D s²)) / s`, with `s` the root mean square.
@@ -108,9 +104,8 @@ impl Rotation<'_> {
 /// `rms(x) weight`, its heads rotated.
 pub(crate) fn weighted(x: &[f32], weight: &[f32], rotation: Option<Rotation<'_>>, eps: f32) -> Vec<f32> {
     let width = weight.len();
-    let mut out = vec![0.0; x.len()];
-    by_rows(
-        &mut out,
+    rows(
+        x.len(),
         width,
         #[inline(always)]
         |token, out| {
@@ -123,8 +118,7 @@ pub(crate) fn weighted(x: &[f32], weight: &[f32], rotation: Option<Rotation<'_>>
                 rotation.turn(token, out, 1.0);
             }
         },
-    );
-    out
+    )
 }
 
 /// The gradient of x, given that of [`weighted`].
@@ -136,9 +130,8 @@ pub(crate) fn weighted_backward(
     eps: f32,
 ) -> Vec<f32> {
     let width = weight.len();
-    let mut out = vec![0.0; x.len()];
-    by_rows(
-        &mut out,
+    rows(
+        x.len(),
         width,
         #[inline(always)]
         |token, out| {
@@ -151,15 +144,13 @@ pub(crate) fn weighted_backward(
             }
             norm_backward(&x[token * width..][..width], out, eps);
         },
-    );
-    out
+    )
 }
 
 /// `x + out gate` for every token.
 pub(crate) fn gated_sum(x: &[f32], out: &[f32], width: usize, gate: Rows<'_>) -> Vec<f32> {
-    let mut sum = vec![0.0; x.len()];
-    by_rows(
-        &mut sum,
+    rows(
+        x.len(),
         width,
         #[inline(always)]
         |token, sum| {
@@ -169,15 +160,13 @@ pub(crate) fn gated_sum(x: &[f32], out: &[f32], width: usize, gate: Rows<'_>) ->
                 sum[i] = x[i] + out[i] * gate[i];
             }
         },
-    );
-    sum
+    )
 }
 
 /// `grad gate` for every token.
 pub(crate) fn gated(grad: &[f32], width: usize, gate: Rows<'_>) -> Vec<f32> {
-    let mut out = vec![0.0; grad.len()];
-    by_rows(
-        &mut out,
+    rows(
+        grad.len(),
         width,
         #[inline(always)]
         |token, out| {
@@ -186,6 +175,5 @@ pub(crate) fn gated(grad: &[f32], width: usize, gate: Rows<'_>) -> Vec<f32> {
                 out[i] = grad[i] * gate[i];
             }
         },
-    );
-    out
+    )
 }

@@ -13,7 +13,7 @@ use crate::steps;
 const THREADS: &str = "2";
 const LAYERS: usize = 4;
 /// Tokens, and how often each side takes its turn.
-const SIZES: [(usize, usize); 2] = [(512, 9), (2048, 5)];
+const SIZES: [(usize, usize); 2] = [(512, 15), (2048, 11)];
 /// Layers and tokens whose memory is predicted and measured.
 const MEMORY: [(usize, usize); 6] = [(4, 512), (8, 512), (16, 512), (4, 2048), (8, 2048), (16, 2048)];
 

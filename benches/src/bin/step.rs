@@ -79,6 +79,8 @@ impl Files {
 
     /// One step a line, answered with its seconds; then the peak memory in bytes.
     fn serve(&self) -> Result<()> {
+        // As the command does.
+        rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
         let (model, case) = self.load()?;
         let mut run = Run::new(&model, case);
         for line in io::stdin().lock().lines() {

@@ -14,13 +14,15 @@ mod progress;
 mod say;
 mod train;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, thread};
 
 use clap::Parser;
+use rayon::ThreadPoolBuilder;
 
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
+    take_part();
     match Cli::try_parse().map(|cli| cli.command) {
         Ok(Command::Train(args)) => train::train(&args),
         Ok(Command::Check(args)) => check::check(&args),
@@ -31,5 +33,15 @@ fn main() -> ExitCode {
             say::usage(&error.to_string(), true)
         }
         Err(error) => error.exit(),
+    }
+}
+
+/// Makes this thread, which runs whatever was asked for, one of those that work is shared among: it need not wake another
+/// one and wait for it for every small part of a step. On a machine of one core it would be the only one, and whoever it
+/// waits for could not work.
+fn take_part() {
+    if thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        // It fails where threads are there already, which do as well.
+        let _ = ThreadPoolBuilder::new().use_current_thread().build_global();
     }
 }

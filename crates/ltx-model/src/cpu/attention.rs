@@ -323,7 +323,12 @@ fn dots(a: &Heads<'_>, b: &Heads<'_>, at: [usize; 2]) -> Vec<f32> {
     let mut out = vec![0.0; a.dims[2]];
     simd(
         #[inline(always)]
-        || out.iter_mut().enumerate().for_each(|(row, out)| *out = dot(row)),
+        || {
+            // A loop of its own: the iterator's would not be widened with it.
+            for (row, out) in out.iter_mut().enumerate() {
+                *out = dot(row);
+            }
+        },
     );
     out
 }

@@ -61,16 +61,15 @@ impl<'a> Matrix<'a> {
         out
     }
 
-    /// A square whose rows lie in one piece each.
+    /// A square whose rows lie in one piece each. A plain loop of known length: faster than arrays and shuffles.
     #[inline(always)]
     fn transpose_square(self, row: usize, col: usize, out: &mut [f32]) {
-        let square: [[f32; SIDE]; SIDE] = std::array::from_fn(|i| {
-            let at = (row + i) * self.strides[0] + col;
-            std::array::from_fn(|j| self.data[at..at + SIDE][j])
-        });
+        let (stride, rows) = (self.strides[0], self.rows);
+        let (from, out) = (&self.data[row * stride + col..], &mut out[col * rows + row..]);
         for j in 0..SIDE {
-            let at = (col + j) * self.rows + row;
-            out[at..at + SIDE].copy_from_slice(&square.map(|values| values[j]));
+            for i in 0..SIDE {
+                out[j * rows + i] = from[i * stride + j];
+            }
         }
     }
 

@@ -23,7 +23,10 @@ pub use free::{Free, Memory};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Adapters are trained, and previews made on the way, if there are to be any.
-    Training,
+    Training {
+        /// Micro-steps whose gradients are averaged, at least 1.
+        accumulation: usize,
+    },
     /// One preview is made.
     Inpainting {
         /// Bytes of the adapters; 0 without.
@@ -50,8 +53,6 @@ pub struct Job {
     pub preview: Option<Bucket>,
     /// Of the adapters.
     pub rank: Rank,
-    /// Micro-steps whose gradients are averaged, at least 1.
-    pub accumulation: usize,
     /// Tokens of the longest caption, at most.
     pub caption_tokens: usize,
     /// Distinct prompts.
@@ -70,7 +71,7 @@ impl Job {
     /// A job of the published models with the caption of a whole context: the most that one of its size can take.
     pub fn published(bucket: Bucket, rank: Rank, base: BasePrecision, unified: bool) -> Self {
         Self {
-            purpose: Purpose::Training,
+            purpose: Purpose::Training { accumulation: 1 },
             transformer: TransformerConfig::ltx_2_3(),
             vae: VaeConfig::ltx_2_3(),
             gemma: GemmaConfig::gemma_3_12b(),
@@ -78,7 +79,6 @@ impl Job {
             bucket,
             preview: None,
             rank,
-            accumulation: 1,
             caption_tokens: CONTEXT_TOKENS,
             prompts: 1,
             base,
@@ -93,8 +93,9 @@ impl Job {
     }
 }
 
-/// The job of a run on these clips with these samples of previews, a sample a step. Nothing is loaded.
+/// The job of a run on these clips with these samples of previews. Nothing is loaded.
 pub(crate) fn job(
+    purpose: Purpose,
     request: &TrainRequest,
     settings: &Settings,
     base: &Checkpoint,
@@ -109,7 +110,7 @@ pub(crate) fn job(
     prompts.extend(preview.map(|_| request.validation_negative_prompt().to_owned()));
     let longest = prompts.iter().map(String::len).max().unwrap_or(0);
     Ok(Job {
-        purpose: Purpose::Training,
+        purpose,
         transformer: TransformerConfig::of(base)?,
         vae: VaeConfig::of(base)?,
         gemma: GemmaConfig::open(&settings.text_encoder)?,
@@ -117,7 +118,6 @@ pub(crate) fn job(
         bucket: request.bucket(),
         preview,
         rank: request.rank(),
-        accumulation: 1,
         // A token is at least a byte, and one stands in front of all.
         caption_tokens: (longest + 1).min(CONTEXT_TOKENS),
         prompts: prompts.len(),
@@ -138,8 +138,8 @@ pub(crate) fn preview_job(
 ) -> Result<Job, ModelError> {
     let values = |pair: &LoraPair| pair.lora_a.shape().num_elements() + pair.lora_b.shape().num_elements();
     let adapters = lora.map_or(0, |lora| lora.modules().map(|(_, pair)| 4 * values(pair) as u64).sum());
-    let job = job(request, settings, base, [clips, samples])?;
-    Ok(Job { purpose: Purpose::Inpainting { adapters }, bucket: request.validation_bucket(), ..job })
+    let job = job(Purpose::Inpainting { adapters }, request, settings, base, [clips, samples])?;
+    Ok(Job { bucket: request.validation_bucket(), ..job })
 }
 
 /// What `job` will hold in memory, if that is there.

@@ -231,6 +231,11 @@ impl TrainOptions {
         }
     }
 
+    /// Whether there are previews after `step` of a run of `steps`: before the first, after the last, and on the way.
+    pub fn has_previews_after(&self, step: u64, steps: u32) -> bool {
+        step.is_multiple_of(self.preview_every(steps).into()) || step == u64::from(steps)
+    }
+
     /// How a preview fades in from the edge of the white area.
     pub fn feather(&self) -> Feather {
         Feather { pixels: self.0.preview_feather }

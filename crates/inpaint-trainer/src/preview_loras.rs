@@ -19,7 +19,7 @@ pub(crate) fn keep(
     out: &Path,
 ) -> Result<(), Box<dyn Error>> {
     let step = state.step();
-    if !steps(request, options).any(|due| due as usize == step) {
+    if !is_kept(step as u32, request, options) {
         return Ok(());
     }
     let bytes = adapters::to_safetensors(state.lora(), &publish::metadata(request, base_model, step))?;
@@ -33,14 +33,15 @@ pub(crate) fn of_run(
     options: &TrainOptions,
     out: &Path,
 ) -> impl Iterator<Item = String> {
-    steps(request, options).map(name).filter(|name| out.join(name).is_file())
+    let kept = (1..request.number_of_steps()).filter(|step| is_kept(*step, request, options));
+    kept.map(name).filter(|name| out.join(name).is_file())
 }
 
-/// After which steps.
-fn steps(request: &TrainRequest, options: &TrainOptions) -> impl Iterator<Item = u32> + use<> {
-    let (steps, kept) = (request.number_of_steps(), options.keeps_preview_loras());
-    let every = options.preview_every(steps);
-    (1..).map(move |times| times * every).take_while(move |step| kept && *step < steps)
+/// Whether the LoRA of this step is one of those.
+fn is_kept(step: u32, request: &TrainRequest, options: &TrainOptions) -> bool {
+    let steps = request.number_of_steps();
+    let is_on_the_way = 0 < step && step < steps && options.has_previews_after(step.into(), steps);
+    options.keeps_preview_loras() && is_on_the_way
 }
 
 fn name(step: u32) -> String {
@@ -57,7 +58,10 @@ mod tests {
     fn loras_are_kept_where_previews_are_but_for_the_first_and_the_last() {
         let request = json!({"training_data_url": "https://host/a.zip", "number_of_steps": 300});
         let request = TrainRequest::from_json(&request).unwrap();
-        let of = |options| steps(&request, &TrainOptions::from_json(&options).unwrap()).collect::<Vec<_>>();
+        let of = |options| {
+            let options = TrainOptions::from_json(&options).unwrap();
+            (0..=400).filter(|step| is_kept(*step, &request, &options)).collect::<Vec<u32>>()
+        };
         assert!(of(json!({})).is_empty());
         assert_eq!(of(json!({"preview_loras": true})), [100, 200]);
         assert_eq!(of(json!({"preview_loras": true, "preview_every": 130})), [130, 260]);

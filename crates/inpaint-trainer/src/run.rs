@@ -129,9 +129,9 @@ pub fn run(
     let Prepared { clips, samples, stored, mut report } = prepared;
     let strips = Strips::of(&clips, request.bucket(), watch)?;
     let plan = training::plan(request, options);
-    let job = memory::job(request, settings, &base, [&clips, &samples]);
+    let purpose = memory::Purpose::Training { accumulation: plan.accumulation };
+    let job = memory::job(purpose, request, settings, &base, [&clips, &samples]);
     let job = job.map_err(|e| RunError::of(Stage::EncodeClips, e))?;
-    let job = memory::Job { accumulation: plan.accumulation, ..job };
     let memory = memory::planned(&job, settings, watch);
     let memory = memory.map_err(|e| RunError::of(Stage::EncodeClips, e))?;
     let data = Data { clips: &clips, samples: &samples, stored: stored.as_ref(), bucket: request.bucket() };

@@ -169,7 +169,6 @@ impl Training<'_> {
 
     /// What makes previews, if there are samples to make them of.
     fn previews<'p>(&'p self, model: &'p Transformer, latents: &'p LatentCache) -> Option<Previews<'p>> {
-        let steps = self.request.number_of_steps();
         Some(Previews {
             painter: Painter::new(self.base, &self.settings.device, self.request, self.options, self.cuts),
             model,
@@ -177,8 +176,8 @@ impl Training<'_> {
             entries: &self.identity.samples,
             negative: self.identity.negative?,
             latents,
-            every: self.options.preview_every(steps).into(),
-            steps: steps.into(),
+            options: self.options,
+            steps: self.request.number_of_steps(),
             out: &self.settings.out,
             limits: &self.settings.limits,
         })

@@ -259,6 +259,29 @@ fn a_preview_on_its_own_is_planned_and_refused_where_it_does_not_fit() {
 }
 
 #[test]
+fn a_run_that_averages_gradients_plans_for_their_sum() {
+    let adapters = |accumulation: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = Draft::new(json!({ "training_data_url": "none.zip" })).unwrap();
+        options.set(&format!("accumulation={accumulation}"));
+        let (_, options) = options.check().unwrap();
+        let (cancel, mut plan) = (Cancel::default(), None);
+        let mut observe = |event| {
+            if let Event::Planned(planned) = event {
+                plan = Some(planned);
+                cancel.cancel();
+            }
+        };
+        let mut watch = Watch::new(&mut observe, cancel.clone());
+        let result = inpaint_trainer::run(&request(), &options, &settings(dir.path()), &mut watch);
+        assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
+        plan.unwrap().stages.iter().find(|stage| stage.what == "training").unwrap().held.adapters
+    };
+    // The sum is a fourth of adapters, gradients and two moments.
+    assert_eq!(adapters("4") * 4, adapters("1") * 5);
+}
+
+#[test]
 fn a_run_tells_of_its_previews() {
     let dir = tempfile::tempdir().unwrap();
     let (mut told, mut last) = (Vec::new(), None);

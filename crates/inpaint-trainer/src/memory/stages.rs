@@ -36,7 +36,7 @@ pub(super) fn planned(job: &Job, free: Free) -> MemoryPlan {
     let (captions, texts) = texts(job, free);
     let mut stages = vec![encoding, texts];
     let mut room = free;
-    if job.purpose == Purpose::Training {
+    if let Purpose::Training { .. } = job.purpose {
         stages.push(training(job));
         room = no_more_than(&stages, job, free);
     }
@@ -166,7 +166,7 @@ fn previews(job: &Job, bucket: Bucket, free: Free) -> ([usize; 2], StageMemory) 
             weights: weights(job, &step) + job.vae.decoder_weight_bytes(),
             adapters: match job.purpose {
                 // The gradients are gone.
-                Purpose::Training => step.state_bytes(),
+                Purpose::Training { .. } => step.state_bytes(),
                 Purpose::Inpainting { adapters } => adapters,
             },
             activations: step.forward_bytes(&formats).max(decoding + blending),
@@ -193,7 +193,10 @@ fn on_device(job: &Job, held: Held) -> Held {
 
 fn step_size(job: &Job, bucket: Bucket) -> StepSize {
     let size = StepSize::new(&job.transformer, job.rank.get(), bucket.latent_grid().tokens(), CONTEXT_TOKENS);
-    StepSize { accumulation: job.accumulation as u64, ..size }
+    match job.purpose {
+        Purpose::Training { accumulation } => StepSize { accumulation: accumulation as u64, ..size },
+        Purpose::Inpainting { .. } => size,
+    }
 }
 
 /// The transformer's weights on the device: blocks that stay on the host have room for one at work and the next.

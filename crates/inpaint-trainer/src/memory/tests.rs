@@ -25,7 +25,7 @@ fn the_default_preset_fits_where_it_should() {
 fn averaged_gradients_are_planned_for_where_they_are_held() {
     let of = |accumulation| {
         let job = Job {
-            accumulation,
+            purpose: Purpose::Training { accumulation },
             preview: Some("768x768x89".parse().unwrap()),
             ..job("768x768x89", BasePrecision::Bf16)
         };
@@ -128,7 +128,7 @@ fn previews_are_cut_until_they_take_no_more_than_the_run_does_without() {
         preview: Some(size.parse().unwrap()),
         ..job("768x768x89", BasePrecision::Bf16)
     };
-    let both = preview("960x960x89", Purpose::Training);
+    let both = preview("960x960x89", Purpose::Training { accumulation: 1 });
     let alone = Job { preview: None, ..both.clone() };
     let card = 80 * GB;
     assert_eq!(peak(&both, card)[0], peak(&alone, card)[0], "previews raise the peak");

@@ -20,7 +20,9 @@ use super::{
     painter::{Painter, Sample},
     reel,
 };
-use crate::{Event, Limits, ProcessMemory, Warning, answer::chain, clips::FittedClips, event::StageWatch};
+use crate::{
+    Event, Limits, ProcessMemory, TrainOptions, Warning, answer::chain, clips::FittedClips, event::StageWatch,
+};
 
 /// What makes the previews of a run.
 pub(crate) struct Previews<'a> {
@@ -32,9 +34,9 @@ pub(crate) struct Previews<'a> {
     /// The context of what shall not be seen.
     pub(crate) negative: Digest,
     pub(crate) latents: &'a LatentCache,
-    /// Optimiser steps between two previews, and of the run.
-    pub(crate) every: u64,
-    pub(crate) steps: u64,
+    pub(crate) options: &'a TrainOptions,
+    /// Optimiser steps of the run.
+    pub(crate) steps: u32,
     pub(crate) out: &'a Path,
     pub(crate) limits: &'a Limits,
 }
@@ -67,8 +69,7 @@ impl<E: Error + 'static> From<E> for Missing {
 impl Previews<'_> {
     /// Whether a preview belongs after this many steps.
     fn is_due(&self, step: u64) -> bool {
-        !self.samples.is_empty()
-            && (step == 0 || step == self.steps || (self.every > 0 && step.is_multiple_of(self.every)))
+        !self.samples.is_empty() && self.options.has_previews_after(step, self.steps)
     }
 
     /// Makes the previews that belong after `step` and were not told yet, and then the reel. What fails is a warning,
@@ -165,7 +166,7 @@ impl Previews<'_> {
             .zip(clips.iter().zip(&prompts))
             .map(|(number, (fitted, prompt))| reel::Row { fitted, number, prompt })
             .collect();
-        Ok(reel::write(self.out, &rows, step, self.steps, &self.limits.video)?)
+        Ok(reel::write(self.out, &rows, step, self.steps.into(), &self.limits.video)?)
     }
 }
 

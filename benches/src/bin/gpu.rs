@@ -227,6 +227,7 @@ fn check_model(name: &str, path: &Path, grid: LatentGrid, context: usize) -> Res
     let right = Transformer::load(&checkpoint, &Device::flex(), BasePrecision::Float32)?;
     let case = Case::of(right.config(), grid, context, Rank::R16, right.device())?;
     let right = step::gradients(&right, &case.lora, &case.batch);
+    let right_loss = to_host(right.loss.clone()).0;
     for precision in BasePrecision::ALL {
         let model = Transformer::load(&checkpoint, &device(), precision)?;
         let case = Case::of(model.config(), grid, context, Rank::R16, &device())?;
@@ -234,9 +235,10 @@ fn check_model(name: &str, path: &Path, grid: LatentGrid, context: usize) -> Res
             let found = step::gradients_keeping(&model, &case.lora, &case.batch, kept);
             let pairs = found.gradients.iter().flatten().zip(right.gradients.iter().flatten());
             let offs = pairs.map(|(a, b)| off(&to_host(a.clone()).0, &to_host(b.clone()).0));
+            let loss = to_host(found.loss).0;
             tell(&json!({
                 "what": "check", "model": name, "precision": precision.name(), "kept_blocks": kept,
-                "loss": found.loss[0], "loss_off": off(&found.loss, &right.loss),
+                "loss": loss[0], "loss_off": off(&loss, &right_loss),
                 "worst_gradient_off": offs.fold(0.0, f64::max),
             }))?;
         }
@@ -257,7 +259,7 @@ fn check_model(name: &str, path: &Path, grid: LatentGrid, context: usize) -> Res
 /// The bits of losses and gradients.
 fn bits(given: &StepGradients) -> Vec<u32> {
     let gradients = given.gradients.iter().flatten().flat_map(|gradient| to_host(gradient.clone()).0);
-    given.loss.iter().copied().chain(gradients).map(f32::to_bits).collect()
+    to_host(given.loss.clone()).0.into_iter().chain(gradients).map(f32::to_bits).collect()
 }
 
 /// A training of a model whose heads have kernels.
@@ -370,18 +372,17 @@ impl<'a> Run<'a> {
         Self { model, case, optimizer, kept, loss: f32::NAN }
     }
 
-    /// The seconds of the gradients and of the update.
+    /// The seconds of the gradients, with all that is made of them before the device is waited for, and of the update.
     fn step(&mut self) -> Result<[f64; 2]> {
         let start = Instant::now();
         let StepGradients { loss, gradients } =
             step::gradients_keeping(self.model, &self.case.lora, &self.case.batch, self.kept);
-        self.loss = loss[0];
-        device().sync()?;
-        let between = Instant::now();
         let gradients = optimizer::side_by_side(gradients);
+        let update = self.optimizer.prepare(&mut self.case.lora);
         let norm = optimizer::global_norm(&gradients);
-        let gradients = optimizer::clip(gradients, norm, 1.0);
-        self.optimizer.update(&mut self.case.lora, &gradients, 2e-4);
+        self.loss = to_host(loss).0[0];
+        let between = Instant::now();
+        update.apply(&optimizer::clip(gradients, norm, 1.0), 2e-4);
         device().sync()?;
         Ok([(between - start).as_secs_f64(), between.elapsed().as_secs_f64()])
     }

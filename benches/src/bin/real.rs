@@ -82,7 +82,7 @@ fn steps(file: &Path, tokens: usize) -> Result<()> {
         let (prediction, _) = step::predict(&model, &case.lora, &case.batch);
         let given = Given {
             prediction: to_host(prediction).0,
-            loss: result.loss[0],
+            loss: to_host(result.loss).0[0],
             gradients: result.gradients.into_iter().flatten().map(|gradient| to_host(gradient).0).collect(),
         };
         println!(

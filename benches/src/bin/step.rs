@@ -25,7 +25,7 @@ use lora_train::{
     TrainPlan,
     memory::StepSize,
     optimizer::{self, Optimizer},
-    step,
+    step::{self, StepGradients},
 };
 use ltx_model::{Transformer, to_host};
 use tensor_batch::Rank;
@@ -131,21 +131,22 @@ impl Files {
     /// How far loss and gradients are from those in `gradients-*.safetensors`, relative to their size.
     fn check(&self) -> Result<()> {
         let (model, case) = self.load()?;
-        let found = step::gradients(&model, &case.lora, &case.batch);
+        let StepGradients { loss: found_loss, gradients } = step::gradients(&model, &case.lora, &case.batch);
+        let found_loss = to_host(found_loss).0;
         let right = case::read(&self.at("gradients"))?;
         let missing = |key: &str| format!("the other program gave no {key}");
         let loss = right.get("loss").ok_or_else(|| missing("loss"))?;
-        println!("loss: {} here, {} there, off by {:.1e}", found.loss[0], loss[0], off(&found.loss, loss));
+        println!("loss: {} here, {} there, off by {:.1e}", found_loss[0], loss[0], off(&found_loss, loss));
         let mut worst = 0.0f64;
-        for ((module, _), gradients) in case.lora.modules().zip(&found.gradients) {
-            for (factor, gradient) in ["lora_A", "lora_B"].iter().zip(gradients) {
+        for ((module, _), found) in case.lora.modules().zip(&gradients) {
+            for (factor, gradient) in ["lora_A", "lora_B"].iter().zip(found) {
                 let key = format!("{module}.{factor}");
                 let right = right.get(&key).ok_or_else(|| missing(&key))?;
                 worst = worst.max(off(&to_host(gradient.clone()).0, right));
             }
         }
-        println!("gradients of {} factors: off by {worst:.1e} at most", 2 * found.gradients.len());
-        if worst.max(off(&found.loss, loss)) > 1e-4 { Err("more than 1e-4 apart".into()) } else { Ok(()) }
+        println!("gradients of {} factors: off by {worst:.1e} at most", 2 * gradients.len());
+        if worst.max(off(&found_loss, loss)) > 1e-4 { Err("more than 1e-4 apart".into()) } else { Ok(()) }
     }
 }
 
@@ -182,9 +183,9 @@ impl<'a> Run<'a> {
             sum = Some(optimizer::accumulate(sum, gradients, self.accumulation));
         }
         let Some(gradients) = sum else { return };
+        let update = self.optimizer.prepare(&mut self.case.lora);
         let norm = optimizer::global_norm(&gradients);
-        let gradients = optimizer::clip(gradients, norm, 1.0);
-        self.optimizer.update(&mut self.case.lora, &gradients, 2e-4);
+        update.apply(&optimizer::clip(gradients, norm, 1.0), 2e-4);
     }
 }
 

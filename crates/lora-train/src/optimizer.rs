@@ -46,27 +46,45 @@ impl Optimizer {
         self.updates
     }
 
-    /// One update of every adapter with the gradients that [`side_by_side`] made.
-    pub fn update(&mut self, lora: &mut TransformerLora, gradients: &Tensor<2>, lr: f64) {
-        let moments = self.together.take().unwrap_or_else(|| {
-            let of = |part: fn(&Moments) -> &Tensor<2>| row(self.moments.iter().flatten().map(part));
+    /// Prepares an update of every adapter: they are laid side by side, and nothing has changed yet. A GPU should be
+    /// given this to do before it is waited for.
+    pub fn prepare<'a>(&'a mut self, lora: &'a mut TransformerLora) -> Update<'a> {
+        let pairs = lora.transformer_blocks.iter().flat_map(|block| block.pairs());
+        let parameters = row(pairs.flat_map(|pair| [&pair.lora_a, &pair.lora_b]));
+        Update { optimizer: self, lora, parameters }
+    }
+}
+
+/// An update of every adapter, prepared by [`Optimizer::prepare`].
+#[derive(Debug)]
+#[must_use = "nothing has changed yet"]
+pub struct Update<'a> {
+    optimizer: &'a mut Optimizer,
+    lora: &'a mut TransformerLora,
+    parameters: Tensor<2>,
+}
+
+impl Update<'_> {
+    /// Makes the update, with the gradients that [`side_by_side`] made.
+    pub fn apply(self, gradients: &Tensor<2>, lr: f64) {
+        let Self { optimizer, lora, parameters } = self;
+        let moments = optimizer.together.take().unwrap_or_else(|| {
+            let of = |part: fn(&Moments) -> &Tensor<2>| row(optimizer.moments.iter().flatten().map(part));
             Moments { m: of(|moments| &moments.m), s: of(|moments| &moments.s) }
         });
-        self.updates += 1;
+        optimizer.updates += 1;
+        let (next, moments) = optimizer.adamw.update(parameters, gradients, moments, lr, optimizer.updates);
         let pairs = lora.transformer_blocks.iter_mut().flat_map(|block| block.pairs_mut());
-        let mut factors: Vec<&mut Tensor<2>> =
-            pairs.flat_map(|pair| [&mut pair.lora_a, &mut pair.lora_b]).collect();
-        let parameters = row(factors.iter().map(|factor| &**factor));
-        let (next, moments) = self.adamw.update(parameters, gradients, moments, lr, self.updates);
+        let factors = pairs.flat_map(|pair| [&mut pair.lora_a, &mut pair.lora_b]);
         let mut start = 0;
-        for (factor, own) in factors.iter_mut().zip(self.moments.iter_mut().flatten()) {
+        for (factor, own) in factors.zip(optimizer.moments.iter_mut().flatten()) {
             let shape = factor.dims();
             let count = shape[0] * shape[1];
             let part = |of: &Tensor<2>| of.clone().narrow(1, start, count).reshape(shape);
-            (**factor, own.m, own.s) = (part(&next), part(&moments.m), part(&moments.s));
+            (*factor, own.m, own.s) = (part(&next), part(&moments.m), part(&moments.s));
             start += count;
         }
-        self.together = Some(moments);
+        optimizer.together = Some(moments);
     }
 }
 
@@ -93,7 +111,7 @@ pub fn accumulate(sum: Option<Tensor<2>>, more: Tensor<2>, count: usize) -> Tens
     }
 }
 
-/// The L2 norm over all gradients.
+/// The L2 norm over all gradients. Waits for the device.
 ///
 /// Sums along an axis: the sum over all of a tensor is put together by atomic additions on a GPU, in another order each
 /// time.

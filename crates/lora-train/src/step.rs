@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use ltx_model::{
     Block, BlockLora, Conditions, LoraPair, Positions, Rope, TokenTimesteps, Transformer, TransformerInput,
-    TransformerLora, to_host, vector_jacobian,
+    TransformerLora, vector_jacobian,
 };
 use tensor_batch::{Blame, Fault, LatentExample};
 
@@ -184,8 +184,9 @@ pub struct Noised {
 /// What a step gives: the loss of every sample, and the gradient of every adapter.
 #[derive(Debug, Clone)]
 pub struct StepGradients {
-    /// The loss of every sample, `[B]`; the mean is what was differentiated.
-    pub loss: Vec<f32>,
+    /// The loss of every sample, `[B]`; the mean is what was differentiated. Reading it waits for the device, which can
+    /// be given the rest of a step before.
+    pub loss: Tensor<1>,
     /// The gradients of `A` and `B`, in the order of [`TransformerLora::modules`].
     pub gradients: Vec<[Tensor<2>; 2]>,
 }
@@ -262,7 +263,7 @@ pub fn gradients_keeping(
         gradients.extend(block_gradients(&pass.lora, &graph).into_iter().rev());
     }
     gradients.reverse();
-    StepGradients { loss: to_host(loss).0, gradients }
+    StepGradients { loss, gradients }
 }
 
 /// What the forward pass of a block leaves for its backward pass.

@@ -11,14 +11,14 @@ use std::{
 
 use burn::tensor::Tensor;
 use ltx_model::{Transformer, TransformerLora, to_host};
-use tensor_batch::{LatentSource, Stem};
+use tensor_batch::{Blame, LatentSource, Stem};
 
 use crate::{
     Fingerprint, Losses, SnapshotError, Snapshots, TrainError, TrainPlan, TrainState, adapters,
     losses::LossSum,
     optimizer,
     random::{Draws, Purpose, example_of},
-    step::{self, Batch},
+    step::{self, Batch, StepGradients},
 };
 
 pub use rehearsal::{Largest, Rehearsal};
@@ -232,54 +232,37 @@ impl<'a, S: LatentSource> Trainer<'a, S> {
     /// If an example cannot be read, or numbers stop being finite; the state is then that before the step.
     pub fn step(&mut self) -> Result<StepReport, TrainError<S::Error>> {
         let (start, plan, step) = (Instant::now(), self.plan, self.state.step + 1);
-        let micro = self.micro_steps(step)?;
-        let learning_rate = plan.scheduler.learning_rate(plan.learning_rate, step - 1, plan.steps);
-        let gradients = optimizer::clip(micro.gradients, micro.grad_norm, plan.max_grad_norm);
+        let MicroSteps { gradients, drawn } = self.micro_steps(step)?;
         let state = &mut self.state;
-        state.optimizer.update(&mut state.lora, &gradients, learning_rate);
-        (state.step, state.losses) = (step, micro.losses);
-        let (example, sigma) = micro.last;
-        self.last = Some((example, sigma));
-        Ok(StepReport {
-            step,
-            loss: micro.loss,
-            sigma: f64::from(sigma),
-            learning_rate,
-            grad_norm: micro.grad_norm,
-            tokens: micro.tokens,
-            time: start.elapsed(),
-        })
+        let update = state.optimizer.prepare(&mut state.lora);
+        // Here the device is waited for, and has been given all that it can do before.
+        let grad_norm = optimizer::global_norm(&gradients);
+        let mut losses = state.losses;
+        let read = read(step, drawn, grad_norm, &mut losses)?;
+        let learning_rate = plan.scheduler.learning_rate(plan.learning_rate, step - 1, plan.steps);
+        update.apply(&optimizer::clip(gradients, grad_norm, plan.max_grad_norm), learning_rate);
+        (state.step, state.losses) = (step, losses);
+        let sigma = f64::from(read.sigma);
+        self.last = Some((read.stem, read.sigma));
+        let (loss, tokens, time) = (read.loss, read.tokens, start.elapsed());
+        Ok(StepReport { step, loss, sigma, learning_rate, grad_norm, tokens, time })
     }
 
-    /// The averaged gradients of one optimiser step, counted from 1.
+    /// The averaged gradients of one optimiser step, counted from 1. The device may be at work on them still.
     fn micro_steps(&self, step: usize) -> Result<MicroSteps, TrainError<S::Error>> {
         let plan = self.plan;
-        let (mut sum, mut last) = (None, None);
-        let (mut losses, mut tokens) = (self.state.losses, 0);
+        let (mut sum, mut drawn) = (None, Vec::with_capacity(plan.accumulation));
         for micro in 0..plan.accumulation {
             let index = ((step - 1) * plan.accumulation + micro) as u64;
             let example = self.training[example_of(plan.seed, index, self.training.len())];
             let (stem, batch) = self.batch(example, Purpose::Step, index)?;
-            let result = step::gradients(self.model, &self.state.lora, &batch);
-            let (loss, sigma) = (f64::from(result.loss[0]), batch.sigma()[0]);
-            if !loss.is_finite() {
-                return Err(TrainError::NotFinite { step, what: "loss", example: stem, sigma });
-            }
-            losses.add(sigma, loss);
-            tokens += batch.kept().len();
-            let gradients = optimizer::side_by_side(result.gradients);
+            let StepGradients { loss, gradients } = step::gradients(self.model, &self.state.lora, &batch);
+            let gradients = optimizer::side_by_side(gradients);
             sum = Some(optimizer::accumulate(sum, gradients, plan.accumulation));
-            last = Some((loss, (stem, sigma)));
+            drawn.push(Drawn { stem, sigma: batch.sigma()[0], tokens: batch.kept().len(), loss });
         }
-        let (Some(gradients), Some((loss, last))) = (sum, last) else {
-            return Err(TrainError::NoExamples);
-        };
-        let grad_norm = optimizer::global_norm(&gradients);
-        if !grad_norm.is_finite() {
-            let (example, sigma) = last;
-            return Err(TrainError::NotFinite { step, what: "gradient", example, sigma });
-        }
-        Ok(MicroSteps { gradients, grad_norm, loss, last, losses, tokens })
+        let gradients = sum.ok_or(TrainError::NoExamples)?;
+        Ok(MicroSteps { gradients, drawn })
     }
 
     /// Evaluates the losses over the fixed draws.
@@ -357,13 +340,41 @@ impl<'a, S: LatentSource> Trainer<'a, S> {
 
 struct MicroSteps {
     gradients: Tensor<2>,
-    grad_norm: f64,
-    /// Of the last micro-step.
-    loss: f64,
-    last: (Stem, f32),
-    /// Of all since the last evaluation.
-    losses: LossSum,
+    drawn: Vec<Drawn<Tensor<1>>>,
+}
+
+/// What a micro-step was made of, and its loss.
+struct Drawn<Loss> {
+    stem: Stem,
+    sigma: f32,
+    /// Kept ones included.
     tokens: usize,
+    loss: Loss,
+}
+
+/// Reads the losses of the micro-steps of `step` and adds them to `losses`; what is left is the last micro-step, with the
+/// tokens of all.
+fn read<E: Blame + 'static>(
+    step: usize,
+    drawn: Vec<Drawn<Tensor<1>>>,
+    grad_norm: f64,
+    losses: &mut LossSum,
+) -> Result<Drawn<f64>, TrainError<E>> {
+    let (mut last, mut all_tokens) = (None, 0);
+    for Drawn { stem, sigma, tokens, loss } in drawn {
+        let loss = f64::from(to_host(loss).0[0]);
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { step, what: "loss", example: stem, sigma });
+        }
+        losses.add(sigma, loss);
+        all_tokens += tokens;
+        last = Some(Drawn { stem, sigma, tokens: all_tokens, loss });
+    }
+    let last = last.ok_or(TrainError::NoExamples)?;
+    if !grad_norm.is_finite() {
+        return Err(TrainError::NotFinite { step, what: "gradient", example: last.stem, sigma: last.sigma });
+    }
+    Ok(last)
 }
 
 /// Whether something is to be done after `step` that is done every so many steps, 0 for never.

@@ -11,7 +11,7 @@ use lora_train::{
     random::{Draws, Purpose},
     step::{self, Batch},
 };
-use ltx_model::{BlockLora, LORA_TARGETS, LoraPair, Positions, Rope, Transformer, TransformerLora};
+use ltx_model::{BlockLora, LORA_TARGETS, LoraPair, Positions, Rope, Transformer, TransformerLora, to_host};
 use serde_json::Value;
 use tensor_batch::FrameRate;
 
@@ -97,14 +97,15 @@ pub(super) fn lora_step(case: &Case) -> KindResult {
     let (count, samples) = (batch.kept().len(), batch.sigma().len());
     let shape = [samples, count / samples];
     let timesteps = lora_train::maths::token_timesteps(batch.sigma(), batch.kept());
-    let loss = result.loss.iter().map(|l| f64::from(*l)).sum::<f64>() / samples as f64;
+    let per_sample = to_host(result.loss.clone()).0;
+    let loss = per_sample.iter().map(|l| f64::from(*l)).sum::<f64>() / samples as f64;
     let mut all = vec![
         produced("noisy_latents", noised.latents.clone()),
         produced("targets", noised.target.clone()),
         Produced::f32("timesteps", timesteps, shape),
         produced("loss_mask", (noised.kept.clone().neg() + 1.0).reshape(shape)),
         produced("pred", prediction),
-        Produced::f32("loss_per_sample", result.loss.clone(), [samples]),
+        Produced::f32("loss_per_sample", per_sample, [samples]),
         Produced::number("loss", loss),
         Produced::number(
             "grad_norm",
@@ -237,15 +238,17 @@ fn trained(case: &Case, model: &Transformer, name: &str, run: &Value) -> KindRes
             let noise: Tensor<3> = noise.clone().narrow(0, micro, 1).squeeze_dim(0);
             let sigma = sigma.clone().narrow(0, micro, 1).into_data().iter::<f32>().collect();
             let result = step::gradients(model, &lora, &batch(case, model, sigma, noise)?);
-            losses.push(result.loss.iter().sum::<f32>() / result.loss.len() as f32);
+            let loss = to_host(result.loss).0;
+            losses.push(loss.iter().sum::<f32>() / loss.len() as f32);
             let gradients = optimizer::side_by_side(result.gradients);
             sum = Some(optimizer::accumulate(sum, gradients, accumulation));
         }
         let gradients = sum.ok_or("accumulation is 0")?;
+        let update = optimizer.prepare(&mut lora);
         norms.push(optimizer::global_norm(&gradients) as f32);
         rates.push(scheduler.learning_rate(rate, step, steps) as f32);
         let gradients = optimizer::clip(gradients, f64::from(norms[step]), number(run, "max_grad_norm")?);
-        optimizer.update(&mut lora, &gradients, scheduler.learning_rate(rate, step, steps));
+        update.apply(&gradients, scheduler.learning_rate(rate, step, steps));
     }
     let (micro_steps, steps) = ([losses.len()], [steps]);
     let mut all = vec![

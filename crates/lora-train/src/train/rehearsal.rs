@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ltx_model::to_host;
 use tensor_batch::{LatentSource, Stem};
 
 use super::{Keep, Trainer};
@@ -10,7 +11,7 @@ use crate::{
     memory::{Formats, StepMemory, StepSize},
     optimizer,
     random::Purpose,
-    step,
+    step::{self, StepGradients},
 };
 
 /// The example whose step takes the most memory.
@@ -81,24 +82,26 @@ impl<S: LatentSource> Trainer<'_, S> {
         let (example, batch) = self.batch(largest.index, Purpose::Fixed, 0)?;
         let (step, sigma) = (self.state.step, batch.sigma()[0]);
         let not_finite = |what| TrainError::NotFinite { step, what, example: example.clone(), sigma };
-        let mut sum = None;
+        let mut copy = self.state.clone();
+        let (mut sum, mut losses) = (None, Vec::new());
         // With the second micro-step, the gradients of the first are held beside it; more would hold no more.
         for _ in 0..self.plan.accumulation.min(2) {
-            let result = step::gradients(self.model, &self.state.lora, &batch);
-            if !result.loss[0].is_finite() {
-                return Err(not_finite("rehearsed loss"));
-            }
-            let gradients = optimizer::side_by_side(result.gradients);
+            let StepGradients { loss, gradients } = step::gradients(self.model, &self.state.lora, &batch);
+            let gradients = optimizer::side_by_side(gradients);
             sum = Some(optimizer::accumulate(sum, gradients, self.plan.accumulation));
+            losses.push(loss);
         }
         let Some(gradients) = sum else { return Err(TrainError::NoExamples) };
+        let update = copy.optimizer.prepare(&mut copy.lora);
         let norm = optimizer::global_norm(&gradients);
+        if losses.into_iter().any(|loss| !to_host(loss).0[0].is_finite()) {
+            return Err(not_finite("rehearsed loss"));
+        }
         if !norm.is_finite() {
             return Err(not_finite("rehearsed gradient"));
         }
         let gradients = optimizer::clip(gradients, norm, self.plan.max_grad_norm);
-        let mut copy = self.state.clone();
-        copy.optimizer.update(&mut copy.lora, &gradients, self.plan.learning_rate);
+        update.apply(&gradients, self.plan.learning_rate);
         Ok(())
     }
 }

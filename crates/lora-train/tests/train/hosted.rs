@@ -24,7 +24,7 @@ fn step_bits(precision: BasePrecision, hosted: usize, kept_bytes: u64) -> Vec<u3
     let (prediction, _) = step::predict(&model, &lora, &batch);
     let given = step::gradients_within(&model, &lora, &batch, kept_bytes);
     let gradients = given.gradients.into_iter().flatten().flat_map(|gradient| to_host(gradient).0);
-    let all = to_host(prediction).0.into_iter().chain(given.loss).chain(gradients);
+    let all = to_host(prediction).0.into_iter().chain(to_host(given.loss).0).chain(gradients);
     all.map(f32::to_bits).collect()
 }
 

@@ -336,6 +336,9 @@ mod tests {
         let of = |json, steps| TrainOptions::from_json(&json).unwrap().preview_every(steps);
         assert_eq!([100, 1000, 2000, 2001].map(|steps| of(json!({}), steps)), [100, 100, 200, 201]);
         assert_eq!(of(json!({"preview_every": 7}), 2000), 7);
+        let options = TrainOptions::default();
+        let due = (0..=250).filter(|step| options.has_previews_after(*step, 250));
+        assert_eq!(due.collect::<Vec<_>>(), [0, 100, 200, 250]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Makes the update, with the gradients that [`side_by_side`] made.
+    /// Makes the update, with the gradients that [`side_by_side`] made, `[1, n]`, at the learning rate `lr`.
     pub fn apply(self, gradients: &Tensor<2>, lr: f64) {
         let Self { optimizer, lora, parameters } = self;
         let moments = optimizer.together.take().unwrap_or_else(|| {

@@ -96,7 +96,7 @@ impl Frozen<'_> {
         self.panels(|first, count, panel| {
             let grad = Matrix::strided(&grad[first..], rows, count, [self.outputs, 1]);
             match &mut dx {
-                None => dx = Some(product(grad, panel, 1.0, Threads::All)),
+                None => dx = Some(product(grad, panel, 1.0)),
                 Some(dx) => {
                     multiply(Target::new(dx, rows, self.inputs), grad, panel, 1.0, Store::Add, Threads::All);
                 }
@@ -135,7 +135,7 @@ impl Branch<'_> {
     pub(crate) fn forward(&self, x: &[f32], y: &mut [f32]) -> Vec<f32> {
         let (inputs, outputs) = (self.a.len() / self.rank, self.b.len() / self.rank);
         let rows = x.len() / inputs;
-        let low = product(Matrix::new(x, rows, inputs), self.a().t(), 1.0, Threads::All);
+        let low = product(Matrix::new(x, rows, inputs), self.a().t(), 1.0);
         let low_rows = Matrix::new(&low, rows, self.rank);
         let y = Target::new(y, rows, outputs);
         multiply(y, low_rows, self.b().t(), self.scale, Store::Add, Threads::All);
@@ -147,10 +147,10 @@ impl Branch<'_> {
         let (inputs, outputs) = (self.a.len() / self.rank, self.b.len() / self.rank);
         let rows = x.len() / inputs;
         let grad = Matrix::new(grad, rows, outputs);
-        let of_low = product(grad, self.b(), self.scale, Threads::All);
-        let of_b = product(grad.t(), Matrix::new(low, rows, self.rank), self.scale, Threads::All);
+        let of_low = product(grad, self.b(), self.scale);
+        let of_b = product(grad.t(), Matrix::new(low, rows, self.rank), self.scale);
         let rows_of_low = Matrix::new(&of_low, rows, self.rank);
-        let of_a = product(rows_of_low.t(), Matrix::new(x, rows, inputs), 1.0, Threads::All);
+        let of_a = product(rows_of_low.t(), Matrix::new(x, rows, inputs), 1.0);
         BranchGradients { a: of_a, b: of_b, low: of_low }
     }
 

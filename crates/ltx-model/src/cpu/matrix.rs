@@ -1,6 +1,6 @@
 //! Matrix products over parts of buffers.
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 use gemm::Parallelism;
 
@@ -110,13 +110,15 @@ pub(crate) enum Threads {
 /// Products of fewer multiplications are not worth the hand-over to other threads.
 const WORTH_THREADS: usize = 1 << 21;
 
-/// Where a product goes: a matrix whose rows lie `stride` apart in `data`.
+/// Where a product goes: a matrix whose rows lie `stride` apart from `data` on, in memory that is its own for as long as
+/// it lives. Unless [`product`] made it, all of it was written before.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
-    data: &'a mut [f32],
+    data: *mut f32,
     rows: usize,
     cols: usize,
     stride: usize,
+    owner: PhantomData<&'a mut [f32]>,
 }
 
 impl<'a> Target<'a> {
@@ -134,7 +136,7 @@ impl<'a> Target<'a> {
             cols <= stride && holds(data.len(), rows, cols, [stride, 1]),
             "a product reaches beyond its data"
         );
-        Self { data, rows, cols, stride }
+        Self { data: data.as_mut_ptr(), rows, cols, stride, owner: PhantomData }
     }
 }
 
@@ -152,53 +154,20 @@ pub(crate) fn multiply(
 ) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert!(out.rows == m && out.cols == n && b.rows == k, "shapes of a product do not fit");
-    // SAFETY: the constructor of the target has checked that its rows lie within its slice.
-    unsafe { multiply_into(out.data.as_mut_ptr(), out.stride, a, b, scale, store, threads) };
-}
-
-/// `scale a b`, row after row.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, scale: f32, threads: Threads) -> Vec<f32> {
-    assert!(a.cols == b.rows, "shapes of a product do not fit");
-    let mut out = Vec::with_capacity(a.rows * b.cols);
-    // SAFETY: there is room for the rows, and a product that replaces what was there writes all of them and reads none.
-    unsafe {
-        multiply_into(out.as_mut_ptr(), b.cols, a, b, scale, Store::Replace, threads);
-        out.set_len(a.rows * b.cols);
-    }
-    out
-}
-
-/// A product into memory that need not be written before if it is to be replaced.
-///
-/// # Safety
-/// As many rows as `a` has, of as many values as `b` has columns, lie `stride` apart from `out` on; nobody else has them.
-unsafe fn multiply_into(
-    out: *mut f32,
-    stride: usize,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    scale: f32,
-    store: Store,
-    threads: Threads,
-) {
-    let (m, n, k) = (a.rows, b.cols, a.cols);
     let parallel = threads == Threads::All && m * n * k >= WORTH_THREADS;
     let parallelism = if parallel { Parallelism::Rayon(0) } else { Parallelism::None };
     let [a_row, a_col] = a.strides.map(|stride| stride as isize);
     let [b_row, b_col] = b.strides.map(|stride| stride as isize);
-    // SAFETY: the constructors have checked that every index of the factors lies within its slice, and the caller that
-    // the result lies in memory of its own, so that it overlaps neither factor and no two of its elements are one.
+    // SAFETY: every index of the three matrices lies within its memory, since their shapes fit. The target has its own,
+    // so that it overlaps neither factor and no two of its elements are one.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out,
+            out.data,
             1,
-            stride as isize,
+            out.stride as isize,
             store == Store::Add,
             a.data.as_ptr(),
             a_col,
@@ -214,6 +183,20 @@ unsafe fn multiply_into(
             parallelism,
         );
     }
+}
+
+/// `scale a b`, row after row, by all threads.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, scale: f32) -> Vec<f32> {
+    let (rows, cols) = (a.rows, b.cols);
+    let mut out = Vec::with_capacity(rows * cols);
+    let target = Target { data: out.as_mut_ptr(), rows, cols, stride: cols, owner: PhantomData };
+    multiply(target, a, b, scale, Store::Replace, Threads::All);
+    // SAFETY: a product that replaces what was there reads none of it and writes all.
+    unsafe { out.set_len(rows * cols) };
+    out
 }
 
 #[cfg(test)]
@@ -242,9 +225,9 @@ mod tests {
         let (a, b) = (Matrix::new(&a, 7, 5), Matrix::new(&b, 5, 3));
         let mut out = vec![f32::NAN; 21];
         multiply(Target::new(&mut out, 7, 3), a, b, 3.0, Store::Replace, Threads::One);
-        assert_eq!(product(a, b, 3.0, Threads::All), out);
+        assert_eq!(product(a, b, 3.0), out);
         // A sum of nothing is nought.
-        assert_eq!(product(Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 3), 1.0, Threads::One), [0.0; 6]);
+        assert_eq!(product(Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 3), 1.0), [0.0; 6]);
     }
 
     #[test]

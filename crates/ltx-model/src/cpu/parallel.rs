@@ -72,3 +72,27 @@ fn each_row(out: &mut [f32], width: usize, first: usize, work: &(impl Fn(usize, 
 fn rows_of_a_band(width: usize) -> usize {
     (GRAIN / width.max(1)).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_of_many_bands_are_filled_where_they_should_be() {
+        let right: Vec<f32> = (0..3 * GRAIN + 7).map(|i| i as f32).collect();
+        let numbered = |first: usize, out: &mut [f32]| {
+            assert!(out.iter().all(|value| *value == 0.0));
+            out.iter_mut().enumerate().for_each(|(i, value)| *value = (first + i) as f32);
+        };
+        assert_eq!(values(right.len(), numbered), right);
+        for width in [1, 7, 300, GRAIN + 1] {
+            let right = &right[..right.len() / width * width];
+            assert_eq!(rows(right.len(), width, |row, out| numbered(row * width, out)), right);
+            let mut out = vec![0.0; right.len()];
+            by_rows(&mut out, width, |row, out| numbered(row * width, out));
+            assert_eq!(out, right);
+        }
+        assert_eq!(zeros(GRAIN + 3), vec![0.0; GRAIN + 3]);
+        assert!(rows(0, 4, numbered).is_empty());
+    }
+}

@@ -8,34 +8,34 @@ use crate::{frozen::FrozenWeight, fused, hosted::brought, lora::LoraPair, weight
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
     weight: FrozenWeight,
-    bias: Option<Tensor<1>>,
+    bias: Tensor<1>,
 }
 
 impl Linear {
     pub(crate) fn read(weights: &Weights, inputs: usize, outputs: usize) -> Self {
         let weight = weights.frozen("weight", [outputs, inputs]);
-        Self { weight, bias: Some(weights.tensor("bias", [outputs])) }
+        Self { weight, bias: weights.tensor("bias", [outputs]) }
     }
 
     /// One of the large layers that a block is made of, which may be kept as 8-bit integers.
     pub(crate) fn read_projection(weights: &Weights, inputs: usize, outputs: usize) -> Self {
         let weight = weights.projection("weight", [outputs, inputs]);
-        Self { weight, bias: Some(weights.tensor("bias", [outputs])) }
+        Self { weight, bias: weights.tensor("bias", [outputs]) }
     }
 
+    /// One that has no bias in the file. It gets zeros, so that it is the same operation as the others.
     pub(crate) fn read_without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Self {
-        Self { weight: weights.frozen("weight", [outputs, inputs]), bias: None }
+        Self { weight: weights.frozen("weight", [outputs, inputs]), bias: weights.zeros(outputs) }
     }
 
     /// The number format of its input: that of the bias, which is kept as activations are.
     pub(crate) fn activations(&self) -> DType {
-        self.bias.as_ref().map_or(DType::F32, Tensor::dtype)
+        self.bias.dtype()
     }
 
     /// The same on `device`.
     pub(crate) fn on(&self, device: &Device) -> Self {
-        let bias = self.bias.as_ref().map(|bias| brought(bias, device));
-        Self { weight: self.weight.on(device), bias }
+        Self { weight: self.weight.on(device), bias: brought(&self.bias, device) }
     }
 
     /// `[.., in]` to `[.., out]`.
@@ -50,10 +50,7 @@ impl Linear {
         let inputs = shape[D - 1];
         let rows = shape[..D - 1].iter().product();
         let x: Tensor<2> = x.reshape([rows, inputs]);
-        let y = match &self.bias {
-            Some(bias) => fused::linear(x, &self.weight, bias, lora),
-            None => self.without_bias(x, lora),
-        };
+        let y = fused::linear(x, &self.weight, &self.bias, lora);
         shape[D - 1] = y.dims()[1];
         y.reshape(shape)
     }
@@ -66,21 +63,8 @@ impl Linear {
         lora: Option<&LoraPair>,
     ) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
-        match &self.bias {
-            Some(bias) => {
-                let y = fused::gated_linear(x, logits, &self.weight, bias, lora);
-                let width = y.dims()[1];
-                y.reshape([batch, tokens, width])
-            }
-            None => self.forward_with(fused::gate_heads(x, logits), lora),
-        }
-    }
-
-    fn without_bias(&self, x: Tensor<2>, lora: Option<&LoraPair>) -> Tensor<2> {
-        let y = x.clone().matmul(self.weight.dense(x.dtype()).transpose());
-        match lora {
-            Some(lora) => y + lora.branch(x),
-            None => y,
-        }
+        let y = fused::gated_linear(x, logits, &self.weight, &self.bias, lora);
+        let width = y.dims()[1];
+        y.reshape([batch, tokens, width])
     }
 }

@@ -174,6 +174,11 @@ impl<'a> Weights<'a> {
         self.floats(name, shape, |_| self.activations())
     }
 
+    /// Zeros in the format of the activations.
+    pub(crate) fn zeros(&self, length: usize) -> Tensor<1> {
+        self.kept(Tensor::zeros([length], (self.used_on, self.activations())))
+    }
+
     /// The weight `name` of a linear layer, which must have exactly `shape`.
     pub(crate) fn frozen(&self, name: &str, shape: [usize; 2]) -> FrozenWeight {
         if self.mode == Mode::Noise {

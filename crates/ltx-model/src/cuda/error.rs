@@ -21,6 +21,17 @@ pub enum CudaError {
         /// How many there are.
         count: usize,
     },
+    /// The device cannot multiply bf16.
+    #[error(
+        "this GPU has compute capability {}.{}: {}.{} or later is needed, Ampere's, for bf16",
+        .capability.0, .capability.1, .oldest.0, .oldest.1
+    )]
+    TooOld {
+        /// The device's compute capability.
+        capability: (i32, i32),
+        /// The first that will do.
+        oldest: (i32, i32),
+    },
     /// The driver refused a call.
     #[error("the CUDA driver refused {call}: {source}")]
     Driver {

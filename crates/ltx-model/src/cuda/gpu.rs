@@ -21,6 +21,9 @@ use super::{
 const ROWS: &str = include_str!("kernels/rows.cu");
 const ATTENTION: &str = concat!(include_str!("kernels/hopper.cuh"), include_str!("kernels/attention.cu"));
 
+/// The first compute capability whose major number this is multiplies bf16.
+const OLDEST: i32 = 8;
+
 /// A device in use.
 #[derive(Debug)]
 pub(crate) struct Gpu {
@@ -177,6 +180,9 @@ impl Gpu {
                 .map_err(CudaError::driver("cuEventCreate"))
         };
         let (major, minor) = capability(device)?;
+        if major < OLDEST {
+            return Err(CudaError::TooOld { capability: (major, minor), oldest: (OLDEST, 0) });
+        }
         // Warpgroup products are machine code for this one capability.
         let attention = (major, minor) == (9, 0);
         Ok(Self {

@@ -362,7 +362,8 @@ pub(super) fn product(a: CubeTensor, b: CubeTensor) -> CubeTensor {
     out
 }
 
-fn multiply(gpu: &mut Gpu, product: &Multiply) -> Result<(), CudaError> {
+/// Enqueues a product of tensors of the sizes that it names.
+pub(super) fn multiply(gpu: &mut Gpu, product: &Multiply) -> Result<(), CudaError> {
     let (matrices, stream) = gpu.matrices();
     // SAFETY: the callers pass addresses of tensors of these sizes.
     unsafe { matrices.multiply(product, stream) }

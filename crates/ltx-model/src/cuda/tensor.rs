@@ -12,7 +12,7 @@ use burn::{
 };
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::cuda::CudaRuntime;
-use cubecl_runtime::runtime::Runtime;
+use cubecl_runtime::{runtime::Runtime, server::ServerError};
 
 use super::{CudaError, gpu::Gpu, matrix::Format};
 
@@ -117,15 +117,24 @@ pub(super) fn rows(tensor: &CubeTensor) -> usize {
 
 /// Enqueues work on tensors, by their addresses. Everything that the backend was given before comes first.
 ///
-/// The address of each stays its own while `work` runs; after that, events keep what the backend enqueues behind it.
+/// The address of each stays its own while `work` runs; after that, events keep what the backend enqueues behind it. All of
+/// it runs on the backend's own thread, which answers questions about its tensors at once there: from another thread each
+/// would wait for its turn.
 pub(super) fn enqueue<const N: usize>(
     tensors: [&CubeTensor; N],
-    work: impl FnOnce(&mut Gpu, [u64; N]) -> Result<(), CudaError>,
+    work: impl FnOnce(&mut Gpu, [u64; N]) -> Result<(), CudaError> + Send,
 ) {
-    let held = tensors.map(|tensor| {
-        let resource = tensor.client.get_resource::<<CudaRuntime as Runtime>::Server>(tensor.handle.clone());
-        must(resource.map_err(|error| CudaError::Backend(error.to_string())))
+    let device = gpu(tensors[0]);
+    let failed = |error: ServerError| CudaError::Backend(error.to_string());
+    let enqueued = tensors[0].client.exclusive(|| {
+        let held = tensors.map(|tensor| {
+            tensor.client.get_resource::<<CudaRuntime as Runtime>::Server>(tensor.handle.clone())
+        });
+        let mut addresses = [0; N];
+        for (address, held) in addresses.iter_mut().zip(&held) {
+            *address = held.as_ref().map_err(|error| failed(error.clone()))?.resource().ptr;
+        }
+        Gpu::between(&device, |gpu| work(gpu, addresses))
     });
-    let addresses = held.each_ref().map(|resource| resource.resource().ptr);
-    must(Gpu::between(&gpu(tensors[0]), |gpu| work(gpu, addresses)));
+    must(enqueued.map_err(failed).and_then(|done| done));
 }

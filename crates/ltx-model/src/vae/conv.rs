@@ -56,9 +56,17 @@ impl CausalConv3d {
             SpatialPadding::Zeros => (x, 1),
             SpatialPadding::Reflect => (x.pad([(1, 1), (1, 1)], PadMode::Reflect), 0),
         };
-        let options = ConvOptions::new([1; 3], [0, border, border], [1; 3], 1);
-        module::conv3d(x, self.weight.clone(), Some(self.bias.clone()), options)
+        convolved(x, self.weight.clone(), self.bias.clone(), border)
     }
+}
+
+/// A convolution that looks at `border` zeros beyond height and width, and at no more frames than there are.
+fn convolved(x: Tensor<5>, weight: Tensor<5>, bias: Tensor<1>, border: usize) -> Tensor<5> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::convolves(&x) {
+        return crate::cuda::convolution(x, weight, bias, border);
+    }
+    module::conv3d(x, weight, Some(bias), ConvOptions::new([1; 3], [0, border, border], [1; 3], 1))
 }
 
 /// Two more frames: copies of the first in front or, if not causal, one of the first and one of the last.

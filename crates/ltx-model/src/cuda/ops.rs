@@ -461,44 +461,43 @@ struct AdaptedLinear {
     a: CubeTensor,
     b: CubeTensor,
     scale: f32,
-    /// `x A^T`, once it is computed.
-    low: Option<CubeTensor>,
+    /// `x A^T`.
+    low: CubeTensor,
 }
 
 impl AdaptedLinear {
-    fn new(layer: Linear, factors: [CubeTensor; 2], scale: f64, like: &CubeTensor) -> Self {
-        let [a, b] = factors.map(|factor| rounded(factor, like));
-        Self { layer, a, b, scale: scale as f32, low: None }
+    /// The result, and what its gradients need.
+    fn forward(layer: Linear, x: &CubeTensor, factors: [CubeTensor; 2], scale: f64) -> (CubeTensor, Self) {
+        let (sizes, scale) = (layer.sizes(x), scale as f32);
+        let (weight, bias) = (layer.weight.dense(x), alike(layer.bias.clone(), x));
+        let [a, b] = factors.map(|factor| Factor::new(factor, x));
+        let rank = a.used.shape()[0];
+        let y = empty([sizes.rows, sizes.outputs], x.dtype, x);
+        let low = empty([sizes.rows, rank], x.dtype, x);
+        let tensors = [x, &weight, &bias, &a.given, &b.given, &a.used, &b.used, &low, &y];
+        enqueue(tensors, |gpu, [x, weight, bias, given_a, given_b, used_a, used_b, low, y]| {
+            let of = |address| Operand::plain(address, sizes.format);
+            let to = |address| Operand::transposed(address, sizes.format);
+            let format = sizes.format;
+            a.round(gpu, given_a, used_a)?;
+            b.round(gpu, given_b, used_b)?;
+            multiply(gpu, &Multiply::new([sizes.rows, sizes.inputs, rank], of(x), to(used_a), low, format))?;
+            // The branch goes first: the large product then adds to it, which costs one reading and no writing.
+            let up = Multiply::new([sizes.rows, rank, sizes.outputs], of(low), to(used_b), y, format);
+            multiply(gpu, &Multiply { scale, ..up })?;
+            sizes.forward(gpu, [x, weight, bias, y], true)
+        });
+        (y, Self { layer, a: a.used, b: b.used, scale, low })
     }
 
     fn rank(&self) -> usize {
         self.a.shape()[0]
     }
 
-    fn forward(&mut self, x: &CubeTensor) -> CubeTensor {
-        let (sizes, rank) = (self.layer.sizes(x), self.rank());
-        let (weight, bias) = (self.layer.weight.dense(x), alike(self.layer.bias.clone(), x));
-        let y = empty([sizes.rows, sizes.outputs], x.dtype, x);
-        let low = empty([sizes.rows, rank], x.dtype, x);
-        let tensors = [x, &weight, &bias, &self.a, &self.b, &low, &y];
-        enqueue(tensors, |gpu, [x, weight, bias, a, b, low, y]| {
-            let of = |address| Operand::plain(address, sizes.format);
-            let to = |address| Operand::transposed(address, sizes.format);
-            let format = sizes.format;
-            multiply(gpu, &Multiply::new([sizes.rows, sizes.inputs, rank], of(x), to(a), low, format))?;
-            // The branch goes first: the large product then adds to it, which costs one reading and no writing.
-            let up = Multiply::new([sizes.rows, rank, sizes.outputs], of(low), to(b), y, format);
-            multiply(gpu, &Multiply { scale: self.scale, ..up })?;
-            sizes.forward(gpu, [x, weight, bias, y], true)
-        });
-        self.low = Some(low);
-        y
-    }
-
     /// The gradients of x, if it is wanted, and of both factors.
     fn gradients(&self, x: &CubeTensor, grad: &CubeTensor, of_x: bool) -> [Option<CubeTensor>; 3] {
         let (sizes, rank, weight) = (self.layer.sizes(grad), self.rank(), self.layer.weight.dense(grad));
-        let Some(low) = &self.low else { return [None, None, None] };
+        let low = &self.low;
         let dlow = empty_like(low);
         // The optimiser works in float32.
         let (da, db) = (empty(self.a.shape(), DType::F32, grad), empty(self.b.shape(), DType::F32, grad));
@@ -522,26 +521,41 @@ impl AdaptedLinear {
     }
 }
 
-/// A float32 factor in the number type of `like`, by a kernel of ours.
-fn rounded(factor: CubeTensor, like: &CubeTensor) -> CubeTensor {
-    let factor = contiguous(factor);
-    let count = factor.shape().num_elements();
-    if factor.dtype != DType::F32 || like.dtype != DType::BF16 || !count.is_multiple_of(EIGHT) {
-        return alike(factor, like);
+/// A factor in the number type of the activations.
+struct Factor {
+    given: CubeTensor,
+    /// The same tensor, or room for its rounded values.
+    used: CubeTensor,
+}
+
+impl Factor {
+    fn new(factor: CubeTensor, like: &CubeTensor) -> Self {
+        let is_whole = factor.shape().num_elements().is_multiple_of(EIGHT);
+        if factor.dtype == DType::F32 && like.dtype == DType::BF16 && is_whole {
+            let given = contiguous(factor);
+            return Self { used: empty(given.shape(), DType::BF16, &given), given };
+        }
+        let given = alike(factor, like);
+        Self { used: given.clone(), given }
     }
-    let out = empty(factor.shape(), DType::BF16, &factor);
-    enqueue([&factor, &out], |gpu, [factor, out]| {
+
+    /// Rounds it where it has to be: in the turn of the product that wants it, since one of its own would cost the host as much
+    /// as the product's.
+    fn round(&self, gpu: &mut Gpu, given: u64, used: u64) -> Result<(), CudaError> {
+        if self.given.dtype == self.used.dtype {
+            return Ok(());
+        }
+        let count = self.given.shape().num_elements();
         launch!(
             gpu,
             "scaled_to_bf16",
             by_eights(count),
-            Arg::Address(factor),
-            Arg::Address(out),
+            Arg::Address(given),
+            Arg::Address(used),
             Arg::Float(1.0),
             Arg::Long(count as u64),
         )
-    });
-    out
+    }
 }
 
 /// An adapted layer with its input.
@@ -629,8 +643,8 @@ impl Kernels for Cube {
         scale: f64,
     ) -> (CubeTensor, impl Kept<3, Self>) {
         let x = contiguous(x);
-        let mut layer = AdaptedLinear::new(Linear::new(weight, bias), factors, scale, &x);
-        (layer.forward(&x), OnInput { layer, x })
+        let (y, layer) = AdaptedLinear::forward(Linear::new(weight, bias), &x, factors, scale);
+        (y, OnInput { layer, x })
     }
 
     fn gated_adapted_linear(
@@ -641,7 +655,7 @@ impl Kernels for Cube {
         scale: f64,
     ) -> (CubeTensor, impl Kept<4, Self>) {
         let gate = GateHeads::new(x, logits);
-        let mut layer = AdaptedLinear::new(Linear::new(weight, bias), factors, scale, &gate.x);
-        (layer.forward(&gate.forward()), OnGatedHeads { layer, gate })
+        let (y, layer) = AdaptedLinear::forward(Linear::new(weight, bias), &gate.forward(), factors, scale);
+        (y, OnGatedHeads { layer, gate })
     }
 }

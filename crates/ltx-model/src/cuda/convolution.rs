@@ -19,6 +19,9 @@ use super::{
 /// Cells of the kernel along an axis, and those by which it leaves fewer.
 const TAPS: usize = 3;
 const BETWEEN: usize = TAPS - 1;
+/// Cells of the result that all products are added onto before the next: 32 MB of 128 channels, which stay in the cache of a
+/// large GPU. Of a result of any width they begin at a multiple of 16 bytes.
+const ROWS: usize = 1 << 16;
 /// A row of channels begins at a multiple of 16 bytes.
 const CHANNELS: usize = 4;
 
@@ -81,13 +84,17 @@ impl Convolution for Cube {
         let rows = at(frames - TAPS, height - TAPS, width - TAPS) + 1;
         let out = empty([1, frames - BETWEEN, height, width, outputs], DType::F32, &cells);
         enqueue([&cells, &taps, &bias, &out], |gpu, [cells, taps, bias, out]| {
-            for tap in 0..TAPS.pow(3) {
-                let first = at(tap / (TAPS * TAPS), tap / TAPS % TAPS, tap % TAPS);
-                let seen = Operand::plain(cells + bytes(first * inputs), Format::F32);
-                let weight = Operand::transposed(taps + bytes(tap * outputs * inputs), Format::F32);
-                let product = Multiply::new([rows, inputs, outputs], seen, weight, out, Format::F32);
-                let bias = if tap == 0 { bias } else { 0 };
-                multiply(gpu, &Multiply { add: tap > 0, bias, ..product })?;
+            for start in (0..rows).step_by(ROWS) {
+                let sizes = [ROWS.min(rows - start), inputs, outputs];
+                for tap in 0..TAPS.pow(3) {
+                    let first = start + at(tap / (TAPS * TAPS), tap / TAPS % TAPS, tap % TAPS);
+                    let seen = Operand::plain(cells + bytes(first * inputs), Format::F32);
+                    let weight = Operand::transposed(taps + bytes(tap * outputs * inputs), Format::F32);
+                    let product =
+                        Multiply::new(sizes, seen, weight, out + bytes(start * outputs), Format::F32);
+                    let bias = if tap == 0 { bias } else { 0 };
+                    multiply(gpu, &Multiply { add: tap > 0, bias, ..product })?;
+                }
             }
             Ok(())
         });

@@ -11,7 +11,7 @@ const STORED: u64 = 2;
 pub struct TextMemory {
     /// Feature extractor and connector, which stay.
     pub weights: u64,
-    /// One layer of Gemma, with its largest matrix in float32.
+    /// One layer of Gemma; where matrices become float32 as a whole, with its largest.
     pub layer: u64,
     /// The hidden states of one caption.
     pub caption: u64,
@@ -40,7 +40,7 @@ impl TextMemory {
         let connected = FLOAT * 16 * context + if whole_weights { FLOAT * 4 * width * width } else { 0 };
         Self {
             weights: STORED * (projection + blocks),
-            layer: STORED * layer + FLOAT * hidden * inner,
+            layer: STORED * layer + if whole_weights { FLOAT * hidden * inner } else { 0 },
             caption,
             working: features.max(connected),
         }

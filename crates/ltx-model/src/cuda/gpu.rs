@@ -21,8 +21,8 @@ use super::{
 const ROWS: &str = include_str!("kernels/rows.cu");
 const ATTENTION: &str = concat!(include_str!("kernels/hopper.cuh"), include_str!("kernels/attention.cu"));
 
-/// The first compute capability whose major number this is multiplies bf16.
-const OLDEST: i32 = 8;
+/// The first compute capability that multiplies bf16.
+const OLDEST: (i32, i32) = (8, 0);
 
 /// A device in use.
 #[derive(Debug)]
@@ -180,8 +180,8 @@ impl Gpu {
                 .map_err(CudaError::driver("cuEventCreate"))
         };
         let (major, minor) = capability(device)?;
-        if major < OLDEST {
-            return Err(CudaError::TooOld { capability: (major, minor), oldest: (OLDEST, 0) });
+        if (major, minor) < OLDEST {
+            return Err(CudaError::TooOld { capability: (major, minor), oldest: OLDEST });
         }
         // Warpgroup products are machine code for this one capability.
         let attention = (major, minor) == (9, 0);
